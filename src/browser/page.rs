@@ -1,0 +1,205 @@
+//! The page that is recorded: opening it, and knowing when it is over.
+//!
+//! A page is ready when it has loaded with a good status, fills the display and
+//! has been painted. An error page of the browser is never ready.
+
+use std::time::Duration;
+
+use fantoccini::error::CmdError;
+use serde::Deserialize;
+use url::Url;
+
+use super::{Browser, Error};
+use crate::config::Size;
+use crate::events::{Event, Failure, Stage, StopReason};
+use crate::secret::{redact_url, scrub};
+
+/// How often the page has to show that it is alive, and how long it may take:
+/// a busy page on two cores answers late, a crashed one never.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What there is to know about the page to open.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub url: Url,
+    pub size: Size,
+    /// From the start of the navigation until the page is painted.
+    pub timeout: Duration,
+    /// Wait for the page's own `START_RECORDING` as well.
+    pub await_start_marker: bool,
+}
+
+/// What the page answers when it has loaded.
+#[derive(Debug, Deserialize)]
+struct Loaded {
+    /// The address shown, which for an error page is not the one asked for.
+    address: String,
+    /// 0 where there is no HTTP.
+    status: u64,
+    width: u64,
+    height: u64,
+}
+
+const ASK_LOADED: &str = "
+    const [navigation] = performance.getEntriesByType('navigation');
+    return {
+        address: document.documentURI,
+        status: navigation?.responseStatus ?? 0,
+        width: Math.round(innerWidth * devicePixelRatio),
+        height: Math.round(innerHeight * devicePixelRatio),
+    };";
+
+/// Calls back when what the page has drawn so far is on the display: the first
+/// frame callback runs before its frame is composed, the second after it.
+const AWAIT_PAINTED: &str = "
+    const done = arguments[0];
+    const fonts = document.fonts?.ready ?? Promise.resolve();
+    fonts.then(() => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))));";
+
+impl Browser {
+    /// Loads the page and waits until it can be filmed.
+    pub async fn open(&mut self, page: &Page) -> Result<(), Error> {
+        let Self { firefox, session, console, .. } = self;
+        let shown = redact_url(&page.url);
+        let load = async {
+            session.goto(page.url.as_str()).await.map_err(|error| not_loaded(error, page))?;
+            let loaded = ask(session, ASK_LOADED).await?;
+            loaded.check(page)?;
+            session
+                .execute_async(AWAIT_PAINTED, vec![])
+                .await
+                .map_err(|error| Error::Silent { reason: scrub(&error.to_string()) })?;
+            if page.await_start_marker {
+                console.started().await;
+            }
+            Ok(())
+        };
+        tokio::select! {
+            loaded = tokio::time::timeout(page.timeout, load) => {
+                loaded.unwrap_or(Err(Error::Slow { url: shown, deadline: page.timeout }))
+            }
+            ended = firefox.ended() => Err(ended.into()),
+        }
+    }
+
+    /// Completes when the page is over or lost, with the event that says so.
+    pub async fn over(&mut self) -> Event {
+        let Self { firefox, driver, session, console } = self;
+        let lost = |stage, message: String| Event::Failed(Failure::new(stage, scrub(&message)));
+        tokio::select! {
+            () = console.ended() => Event::StopRequested(StopReason::PageEnded),
+            ended = firefox.ended() => lost(Stage::Browser, ended.to_string()),
+            ended = driver.ended() => lost(Stage::Browser, ended.to_string()),
+            reason = silent(session) => lost(Stage::Browser, format!("the page is lost: {reason}")),
+        }
+    }
+}
+
+/// Completes with the reason when the page stops answering.
+async fn silent(session: &fantoccini::Client) -> String {
+    loop {
+        tokio::time::sleep(HEARTBEAT).await;
+        match tokio::time::timeout(HEARTBEAT_DEADLINE, session.execute("return 1", vec![])).await {
+            Ok(Ok(_)) => {}
+            // A page may navigate; then one question finds nobody.
+            Ok(Err(CmdError::Standard(error))) if error.error() == "javascript error" => {}
+            Ok(Err(error)) => return error.to_string(),
+            Err(_) => return format!("no answer for {HEARTBEAT_DEADLINE:?}"),
+        }
+    }
+}
+
+async fn ask(session: &fantoccini::Client, script: &str) -> Result<Loaded, Error> {
+    let silent = |reason: String| Error::Silent { reason: scrub(&reason) };
+    let answer =
+        session.execute(script, vec![]).await.map_err(|error| silent(error.to_string()))?;
+    serde_json::from_value(answer).map_err(|error| silent(error.to_string()))
+}
+
+impl Loaded {
+    fn check(&self, page: &Page) -> Result<(), Error> {
+        let url = || redact_url(&page.url);
+        if self.address.starts_with("about:") && page.url.scheme() != "about" {
+            return Err(Error::Load { url: url(), reason: neterror(&self.address) });
+        }
+        if self.status >= 400 {
+            return Err(Error::Status { url: url(), status: self.status });
+        }
+        let expected = page.size;
+        if (self.width, self.height) != (expected.width.into(), expected.height.into()) {
+            return Err(Error::View { width: self.width, height: self.height, expected });
+        }
+        Ok(())
+    }
+}
+
+fn not_loaded(error: CmdError, page: &Page) -> Error {
+    let url = redact_url(&page.url);
+    match error {
+        CmdError::Standard(error) if error.error() == "timeout" => {
+            Error::Slow { url, deadline: page.timeout }
+        }
+        // «Reached error page: about:neterror?e=dnsNotFound&u=…»
+        CmdError::Standard(error) if error.message.contains("about:") => {
+            let start = error.message.find("about:").unwrap_or(0);
+            Error::Load { url, reason: neterror(&error.message[start..]) }
+        }
+        error => Error::Load { url, reason: scrub(&error.to_string()) },
+    }
+}
+
+/// Words for Firefox's error page `about:neterror?e=CODE&…`.
+fn neterror(address: &str) -> String {
+    let code = Url::parse(address)
+        .ok()
+        .and_then(|url| url.query_pairs().find(|(name, _)| name == "e").map(|(_, code)| code.into_owned()));
+    match code.as_deref() {
+        Some("dnsNotFound") => "its host name is not known".into(),
+        Some("connectionFailure") => "the connection was refused".into(),
+        Some("netTimeout") => "the server did not answer".into(),
+        Some("netReset" | "netInterrupt") => "the connection was cut".into(),
+        Some("fileNotFound") => "there is no such file".into(),
+        Some("fileAccessDenied") => "the file may not be read".into(),
+        Some(code) if code.starts_with("nssFailure") || code.contains("ertificate") => {
+            "its certificate is not trusted".into()
+        }
+        Some(code) => format!("the browser says {code}"),
+        None => "the browser shows an error page".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page() -> Page {
+        Page {
+            url: Url::parse("https://example.org/?token=hunter2").expect("a valid address"),
+            size: Size { width: 1280, height: 720 },
+            timeout: Duration::from_secs(30),
+            await_start_marker: false,
+        }
+    }
+
+    fn loaded(address: &str, status: u64, width: u64) -> Loaded {
+        Loaded { address: address.into(), status, width, height: 720 }
+    }
+
+    #[test]
+    fn error_pages_bad_statuses_and_wrong_sizes_are_not_filmed() {
+        assert!(loaded("https://example.org/", 200, 1280).check(&page()).is_ok());
+        assert!(loaded("https://example.org/", 0, 1280).check(&page()).is_ok());
+        for (loaded, expected) in [
+            (loaded("about:neterror?e=dnsNotFound&u=x", 0, 1280), "its host name is not known"),
+            (loaded("about:blank", 0, 1280), "shows an error page"),
+            (loaded("https://example.org/", 404, 1280), "HTTP status 404"),
+            (loaded("https://example.org/", 503, 1280), "HTTP status 503"),
+            (loaded("https://example.org/", 200, 1264), "view is 1264x720, not the 1280x720"),
+        ] {
+            let error = loaded.check(&page()).expect_err("this page must not be filmed").to_string();
+            assert!(error.contains(expected), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+}

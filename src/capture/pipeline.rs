@@ -1,0 +1,212 @@
+//! Builds the capture graph: what is connected to what, and with which settings.
+//!
+//! ```text
+//! ximagesrc → valve → queue → videorate → videoconvert → x264enc → appsink
+//! pulsesrc → valve → queue → audioconvert → level → avenc_aac → appsink
+//! ```
+//!
+//! Both sources are stamped by one clock, so picture and sound need no constant
+//! between them. The valves stay closed until the page is worth filming. No
+//! callback and no policy is set up here. Why each number of the encoders is
+//! what it is: `docs/encoding.md`.
+
+use gstreamer as gst;
+use gstreamer::glib;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+
+use super::{Error, Settings};
+use crate::children::sound::SAMPLE_RATE;
+
+/// Names by which messages and failures are told apart.
+pub(super) const VIDEO_SOURCE: &str = "display";
+pub(super) const AUDIO_SOURCE: &str = "sound";
+pub(super) const AUDIO_LEVEL: &str = "level";
+
+/// Raw pictures that may wait while the encoder is busy: 8 MB each at 1080p, and
+/// more than a tenth of a second would only hide that the machine is too small.
+const WAITING_PICTURES: u32 = 4;
+/// Sound that may wait: it costs nothing, and a gap in it is heard.
+const WAITING_SOUND: gst::ClockTime = gst::ClockTime::from_seconds(2);
+
+/// Constant rate factor: quality as long as the cap below allows it.
+const RATE_FACTOR: u32 = 23;
+/// The cap in kbit/s, held over [`VBV_MILLISECONDS`] by x264's buffer model.
+const MAX_KBIT: u32 = 4500;
+const VBV_MILLISECONDS: u32 = 2000;
+/// Seconds from one key picture to the next: how exactly players can seek, and
+/// the longest fragment.
+const KEY_INTERVAL_SECONDS: u32 = 2;
+/// Bits per second of the sound.
+pub(super) const AUDIO_BITRATE: u32 = 160_000;
+pub(super) const AUDIO_CHANNELS: u16 = 2;
+
+/// The graph and the places in it that somebody has to reach.
+pub(super) struct Graph {
+    pub(super) pipeline: gst::Pipeline,
+    pub(super) valves: [gst::Element; 2],
+    pub(super) rate: gst::Element,
+    pub(super) video_sink: gst_app::AppSink,
+    pub(super) audio_sink: gst_app::AppSink,
+}
+
+impl std::fmt::Debug for Graph {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Graph").field("pipeline", &self.pipeline).finish_non_exhaustive()
+    }
+}
+
+/// The elements the graph is made of and the Debian package of each.
+pub(crate) const ELEMENTS: &[(&str, &str)] = &[
+    ("ximagesrc", "gstreamer1.0-plugins-good"),
+    ("pulsesrc", "gstreamer1.0-pulseaudio"),
+    ("valve", "libgstreamer1.0-0"),
+    ("queue", "libgstreamer1.0-0"),
+    ("videorate", "gstreamer1.0-plugins-base"),
+    ("videoconvert", "gstreamer1.0-plugins-base"),
+    ("audioconvert", "gstreamer1.0-plugins-base"),
+    ("level", "gstreamer1.0-plugins-good"),
+    ("x264enc", "gstreamer1.0-plugins-ugly"),
+    ("avenc_aac", "gstreamer1.0-libav"),
+    ("capsfilter", "libgstreamer1.0-0"),
+];
+
+/// The elements of [`ELEMENTS`] that this machine does not have, with the
+/// package that brings each.
+pub(crate) fn missing_elements() -> Vec<(&'static str, &'static str)> {
+    let known = |name: &str| gst::ElementFactory::find(name).is_some();
+    ELEMENTS.iter().filter(|(name, _)| !known(name)).copied().collect()
+}
+
+pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
+    let missing = missing_elements();
+    if !missing.is_empty() {
+        return Err(Error::Missing(missing));
+    }
+    let fps = i32::try_from(settings.fps).expect("the configuration allows 60 at most");
+    let video_source = make("ximagesrc", VIDEO_SOURCE)
+        .property("display-name", &settings.display)
+        .property("show-pointer", false)
+        .property("use-damage", false)
+        .build()?;
+    let audio_source = make("pulsesrc", AUDIO_SOURCE)
+        .property("server", &settings.sound_server)
+        .property("device", &settings.sound_monitor)
+        .property("client-name", "recorder")
+        .property("provide-clock", false)
+        .build()?;
+    let rate = make("videorate", "rate").property("skip-to-first", true).build()?;
+    let video_valve = make("valve", "video-valve").property("drop", true).build()?;
+    let audio_valve = make("valve", "audio-valve").property("drop", true).build()?;
+
+    let raw = gst::Caps::builder("video/x-raw")
+        .field("framerate", gst::Fraction::new(fps, 1))
+        .field("width", i32::from(settings.size.width))
+        .field("height", i32::from(settings.size.height))
+        .build();
+    let planar = gst::Caps::builder("video/x-raw")
+        .field("format", "I420")
+        .field("framerate", gst::Fraction::new(fps, 1))
+        // The page's colours as a player will read them back.
+        .field("colorimetry", "bt709")
+        .build();
+    let video = [
+        video_source,
+        caps_filter("video-raw", &raw)?,
+        video_valve.clone(),
+        queue("video-queue")
+            .property("max-size-buffers", WAITING_PICTURES)
+            .property("max-size-bytes", 0u32)
+            .property("max-size-time", 0u64)
+            .build()?,
+        rate.clone(),
+        make("videoconvert", "convert").property("n-threads", 1u32).build()?,
+        caps_filter("video-planar", &planar)?,
+        x264(settings)?,
+    ];
+    let sound = gst::Caps::builder("audio/x-raw")
+        .field("rate", i32::try_from(SAMPLE_RATE).expect("a small constant"))
+        .field("channels", i32::from(AUDIO_CHANNELS))
+        .build();
+    let audio = [
+        audio_source,
+        caps_filter("audio-raw", &sound)?,
+        audio_valve.clone(),
+        queue("audio-queue")
+            .property("max-size-buffers", 0u32)
+            .property("max-size-bytes", 0u32)
+            .property("max-size-time", WAITING_SOUND.nseconds())
+            .build()?,
+        make("audioconvert", "audio-convert").build()?,
+        make("level", AUDIO_LEVEL).property("interval", gst::ClockTime::SECOND.nseconds()).build()?,
+        // The encoder takes planar floats only.
+        make("audioconvert", "audio-planar").build()?,
+        make("avenc_aac", "aac")
+            .property("bitrate", i32::try_from(AUDIO_BITRATE).expect("a small constant"))
+            .build()?,
+    ];
+    let pipeline = gst::Pipeline::with_name("capture");
+    // Both as a file holds them: no start codes and no ADTS headers, the
+    // decoder's configuration beside the samples.
+    let coded_video = gst::Caps::builder("video/x-h264")
+        .field("stream-format", "avc")
+        .field("alignment", "au")
+        .field("profile", "high")
+        .build();
+    let coded_audio = gst::Caps::builder("audio/mpeg").field("stream-format", "raw").build();
+    let video_sink = sink("video-sink", &coded_video);
+    let audio_sink = sink("audio-sink", &coded_audio);
+    link(&pipeline, &video, &video_sink)?;
+    link(&pipeline, &audio, &audio_sink)?;
+    Ok(Graph {
+        pipeline,
+        valves: [video_valve, audio_valve],
+        rate,
+        video_sink,
+        audio_sink,
+    })
+}
+
+fn x264(settings: &Settings) -> Result<gst::Element, glib::BoolError> {
+    make("x264enc", "x264")
+        .property_from_str("speed-preset", "superfast")
+        .property_from_str("pass", "qual")
+        .property("quantizer", RATE_FACTOR)
+        .property("bitrate", MAX_KBIT)
+        .property("vbv-buf-capacity", VBV_MILLISECONDS)
+        .property("key-int-max", settings.fps * KEY_INTERVAL_SECONDS)
+        // A picture leaves as soon as it is coded: nothing is reordered, nothing
+        // waits for pictures to come, and a stop has little to flush.
+        .property("bframes", 0u32)
+        .property("rc-lookahead", 0i32)
+        .property("threads", settings.threads)
+        .property("option-string", "scenecut=0:open-gop=0:sync-lookahead=0:mbtree=0")
+        .build()
+}
+
+fn make<'a>(element: &'a str, name: &'a str) -> gst::element_factory::ElementBuilder<'a> {
+    gst::ElementFactory::make(element).name(name)
+}
+
+fn queue(name: &str) -> gst::element_factory::ElementBuilder<'_> {
+    make("queue", name)
+}
+
+fn caps_filter(name: &str, caps: &gst::Caps) -> Result<gst::Element, glib::BoolError> {
+    make("capsfilter", name).property("caps", caps).build()
+}
+
+fn sink(name: &str, caps: &gst::Caps) -> gst_app::AppSink {
+    gst_app::AppSink::builder().name(name).caps(caps).sync(false).build()
+}
+
+fn link(
+    pipeline: &gst::Pipeline,
+    chain: &[gst::Element],
+    sink: &gst_app::AppSink,
+) -> Result<(), glib::BoolError> {
+    pipeline.add_many(chain)?;
+    pipeline.add(sink)?;
+    gst::Element::link_many(chain)?;
+    chain.last().expect("a chain has elements").link(sink)
+}

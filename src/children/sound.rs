@@ -1,0 +1,105 @@
+//! The sound server that the browser plays to and the capture listens to:
+//! PulseAudio with one null sink.
+//!
+//! Its socket lies in a folder of this recording alone, so that no other sound
+//! server of the machine is touched. Without the default modules nothing ever
+//! suspends the sink: an idle sink that sleeps is a silent recording.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::net::UnixStream;
+
+use super::process::{Child, Error, Spec};
+
+/// PulseAudio accepts clients within 0.3 s on an idle machine.
+const READY: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often the socket is tried while the server starts.
+const RETRY: Duration = Duration::from_millis(10);
+const MEND: &str = "install it (Debian: apt-get install pulseaudio) or name it with --pulseaudio";
+
+const SINK: &str = "recorder";
+/// One rate from the page's mixer to the encoder, so that nothing resamples.
+pub const SAMPLE_RATE: u32 = 48_000;
+
+#[derive(Debug)]
+pub struct Sound {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Sound {
+    /// Starts the server with its socket and state under `dir`, and waits until
+    /// it accepts clients.
+    pub async fn start(program: &Path, dir: &Path) -> Result<Self, Error> {
+        let socket = dir.join("pulse.socket");
+        let mut child = Child::spawn(
+            &Spec {
+                name: "PulseAudio",
+                program: program.into(),
+                args: [
+                    // No start-up script, no configuration of the machine.
+                    "-n",
+                    "-F",
+                    "/dev/null",
+                    "--daemonize=no",
+                    "--use-pid-file=no",
+                    "--exit-idle-time=-1",
+                    "--disallow-exit",
+                    "--log-target=stderr",
+                    "--log-level=notice",
+                    "--high-priority=no",
+                    "--realtime=no",
+                    &format!(
+                        "--load=module-null-sink sink_name={SINK} rate={SAMPLE_RATE} channels=2 \
+                         format=float32le"
+                    ),
+                    // The folder is open to this user only; that is the access control.
+                    &format!(
+                        "--load=module-native-protocol-unix auth-anonymous=1 \
+                         auth-cookie-enabled=0 socket={}",
+                        socket.display()
+                    ),
+                ]
+                .map(Into::into)
+                .into(),
+                env: vec![
+                    ("HOME", dir.into()),
+                    ("PULSE_RUNTIME_PATH", dir.join("pulse").into()),
+                    ("PULSE_STATE_PATH", dir.join("pulse").into()),
+                ],
+                on_orphaned: Signal::TERM,
+            },
+            MEND,
+        )?;
+        let stdout = child.take_stdout();
+        child.log_stdout(stdout);
+        let accepts = async {
+            while UnixStream::connect(&socket).await.is_err() {
+                tokio::time::sleep(RETRY).await;
+            }
+        };
+        child.until("its socket", READY, accepts).await?;
+        Ok(Self { child, socket })
+    }
+
+    /// What goes into `PULSE_SERVER`.
+    pub fn server(&self) -> String {
+        format!("unix:{}", self.socket.display())
+    }
+
+    /// The source on which everything the browser plays is heard.
+    pub fn monitor(&self) -> String {
+        format!("{SINK}.monitor")
+    }
+
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    pub async fn stop(self) {
+        self.child.stop(PATIENCE).await;
+    }
+}

@@ -1,0 +1,396 @@
+//! The life of one recording, from nothing to the completed object.
+//!
+//! [`run`] is the only driver: it owns the inbox into which every edge reports,
+//! gives each event to the machine (which decides), and carries out the actions
+//! that come back. It is also the only place of a recording that reads the clock.
+//!
+//! ```text
+//! signals, scene, capture, writer ──events──> inbox ──> Machine ──actions──┐
+//!        ^                                                                 │
+//!        └──────────────── start, end, let go, clear away <────────────────┘
+//! ```
+
+pub mod machine;
+mod preparing;
+pub mod report;
+mod scene;
+pub mod status;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp as Date;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use url::Url;
+
+use crate::browser::Page;
+use crate::capture::{Capture, Loudness, Pictures};
+use crate::children::usage::Watch;
+use crate::config::{Recording, Tools};
+use crate::events::{Event, StopReason};
+use crate::signals::Stop;
+use crate::upload;
+use crate::upload::store::PartStore;
+use crate::writer::{Length, Writer, Written};
+
+use machine::{Action, Budgets, End, Machine, Outcome, State};
+use preparing::{Plan, Preparing, Set};
+use report::{Report, Times};
+use scene::Keeper;
+use status::{Snapshot, StatusLine};
+
+/// How often the cost is read and the status line is renewed.
+const PULSE: Duration = Duration::from_secs(1);
+
+/// How the recording is sent to its store.
+const UPLOAD: upload::Config = upload::Config {
+    parts_in_flight: upload::PARTS_IN_FLIGHT,
+    buffer_bytes: upload::BUFFER_BYTES,
+    give_up_after: upload::GIVE_UP_AFTER,
+    give_up_starting_after: upload::GIVE_UP_STARTING_AFTER,
+    jitter: fastrand::f64,
+};
+
+/// All that a recording needs to be told.
+#[derive(Debug)]
+pub struct Setup<'a, S> {
+    pub recording: &'a Recording,
+    pub tools: &'a Tools,
+    /// The address of the page, whatever kind of source it stands for.
+    pub url: Url,
+    pub store: Arc<S>,
+    /// An empty folder for everything the children write.
+    pub dir: &'a Path,
+    /// When the process started.
+    pub started: Instant,
+    pub status: StatusLine,
+}
+
+/// Records, and tells how it went. `stops` is the caller's, so that a test can
+/// stop a recording without a signal.
+pub async fn run<S: PartStore>(
+    setup: Setup<'_, S>,
+    mut stops: mpsc::UnboundedReceiver<Stop>,
+) -> Report {
+    let now = Instant::now();
+    let mut driver = Driver::begin(&setup);
+    let mut machine = Machine::new(
+        machine::Config {
+            duration: setup.recording.duration,
+            max_duration: setup.recording.max_duration,
+            budgets: Budgets::DEFAULT,
+        },
+        now,
+    );
+    let mut pulse = interval(PULSE);
+    pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        while let Some(action) = machine.poll_action() {
+            tracing::debug!(?action, state = ?machine.state(), "action");
+            driver.perform(action);
+        }
+        let Some((deadline, reason)) = machine.deadline() else { break };
+        let before = machine.state();
+        let event = tokio::select! {
+            event = driver.event() => Some(event),
+            Some(stop) = stops.recv() => Some(match stop {
+                Stop::Finish => Event::StopRequested(StopReason::Signal),
+                Stop::Force => Event::ForceRequested,
+            }),
+            _ = pulse.tick() => {
+                setup.status.show(&driver.snapshot(before));
+                continue;
+            }
+            () = sleep_until(deadline.into()) => {
+                tracing::info!(?reason, "a deadline has passed");
+                None
+            }
+        };
+        let now = Instant::now();
+        match event {
+            Some(event) => {
+                tracing::debug!(?event, state = ?before, "event");
+                driver.note(&event, now);
+                machine.handle(now, event);
+            }
+            None => machine.tick(now),
+        }
+        if machine.state() != before {
+            driver.risen(machine.state(), now);
+        }
+    }
+    setup.status.clear();
+    let outcome = machine.outcome().expect("a machine without a deadline is done");
+    driver.report(&setup, outcome).await
+}
+
+/// The parts of a recording, each where it is at the moment.
+#[derive(Debug)]
+struct Driver<S> {
+    events: mpsc::UnboundedSender<Event>,
+    inbox: mpsc::UnboundedReceiver<Event>,
+    preparing: Option<Preparing<S>>,
+    keeper: Option<Keeper>,
+    capture: Option<Capture>,
+    writer: Option<Writer>,
+    /// The upload is not to be kept, because nothing is in it.
+    abort: bool,
+    closing: Option<JoinHandle<Written>>,
+    watch: Watch,
+    marks: Marks,
+    last: Last,
+}
+
+/// The instants of a recording.
+#[derive(Debug)]
+struct Marks {
+    started_at: Date,
+    prepared: Option<Instant>,
+    first_frame: Option<Instant>,
+    first_frame_at: Option<Date>,
+    stopped: Option<Instant>,
+    completed: Option<Instant>,
+}
+
+/// The latest readings, which outlive what was read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    pictures: Pictures,
+    sound_gaps: u64,
+    loudness: Loudness,
+    length: Length,
+    upload: upload::Progress,
+}
+
+impl<S: PartStore> Driver<S> {
+    fn begin(setup: &Setup<'_, S>) -> Self {
+        let (events, inbox) = mpsc::unbounded_channel();
+        let recording = setup.recording;
+        let plan = Plan {
+            tools: setup.tools.clone(),
+            dir: setup.dir.to_owned(),
+            page: Page {
+                url: setup.url.clone(),
+                size: recording.size,
+                timeout: recording.page_timeout,
+                await_start_marker: recording.await_start_marker,
+            },
+            fps: recording.fps,
+            threads: processors(),
+        };
+        let store = Arc::clone(&setup.store);
+        let mut watch = Watch::new();
+        watch.add_self();
+        Self {
+            preparing: Some(Preparing::begin(plan, store, UPLOAD, events.clone())),
+            events,
+            inbox,
+            keeper: None,
+            capture: None,
+            writer: None,
+            abort: false,
+            closing: None,
+            watch,
+            marks: Marks {
+                started_at: Date::now(),
+                prepared: None,
+                first_frame: None,
+                first_frame_at: None,
+                stopped: None,
+                completed: None,
+            },
+            last: Last::default(),
+        }
+    }
+
+    /// What comes next, from whichever edge.
+    async fn event(&mut self) -> Event {
+        let Self { inbox, preparing, .. } = self;
+        let prepared = async {
+            match preparing {
+                Some(preparing) => preparing.event().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(event) = inbox.recv() => event,
+            event = prepared => event,
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::StartCapture => self.start_capture(),
+            Action::SendEos => {
+                if let Some(capture) = &self.capture {
+                    capture.send_eos();
+                }
+            }
+            Action::StopCapture => {
+                self.read();
+                if let Some(capture) = self.capture.take() {
+                    // Whether it ends in order is of no interest any more.
+                    tokio::spawn(preparing::clear_capture(capture));
+                }
+            }
+            Action::LeaveUpload => self.abort = false,
+            Action::AbortUpload => self.abort = true,
+            Action::Close => self.close(),
+            Action::Kill => {
+                if let Some(closing) = &self.closing {
+                    closing.abort();
+                }
+            }
+        }
+    }
+
+    fn start_capture(&mut self) {
+        let prepared = self.preparing.take().and_then(|mut preparing| preparing.take());
+        let (upload, set) = prepared.expect("capture starts when everything is prepared");
+        let Set { mut scene, capture, media } = set;
+        for (name, group) in scene.groups() {
+            self.watch.add(name, group);
+        }
+        let created = u64::try_from(Date::now().as_second()).unwrap_or_default();
+        capture.start();
+        self.keeper = Some(scene.keep(self.events.clone()));
+        self.writer = Some(Writer::start(media, upload, created, self.events.clone()));
+        self.capture = Some(capture);
+    }
+
+    /// Lets the upload go and clears everything away, beside the driver.
+    fn close(&mut self) {
+        self.read();
+        let (preparing, keeper) = (self.preparing.take(), self.keeper.take());
+        let (capture, writer) = (self.capture.take(), self.writer.take());
+        let (events, abort) = (self.events.clone(), self.abort);
+        self.closing = Some(tokio::spawn(async move {
+            if let Some(capture) = capture {
+                preparing::clear_capture(capture).await;
+            }
+            let written = match writer {
+                // A completed upload is past both.
+                Some(writer) if abort => writer.abort().await,
+                Some(writer) => writer.leave().await,
+                None => Written::default(),
+            };
+            if let Some(preparing) = preparing {
+                preparing.clear().await;
+            }
+            if let Some(keeper) = keeper {
+                keeper.clear().await;
+            }
+            // The recording is over when nobody listens any more.
+            let _ = events.send(Event::Closed);
+            written
+        }));
+    }
+
+    /// Takes the readings of this moment.
+    fn read(&mut self) {
+        self.watch.sample();
+        if let Some(capture) = &self.capture {
+            self.last.pictures = capture.pictures();
+            self.last.sound_gaps = capture.sound_gaps();
+            self.last.loudness = capture.loudness();
+        }
+        if let Some(writer) = &self.writer {
+            self.last.length = writer.length();
+            self.last.upload = writer.progress();
+        }
+    }
+
+    /// Remembers when the moments of the report were.
+    fn note(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::Prepared => self.marks.prepared = Some(now),
+            Event::CaptureStarted => {
+                self.read();
+                let age = match (&self.capture, self.last.length.origin) {
+                    (Some(capture), Some(origin)) => capture.age(origin),
+                    _ => Duration::ZERO,
+                };
+                self.marks.first_frame = now.checked_sub(age);
+                self.marks.first_frame_at = Date::now().checked_sub(age).ok();
+            }
+            Event::UploadCompleted => self.marks.completed = Some(now),
+            _ => {}
+        }
+    }
+
+    fn risen(&mut self, state: State, now: Instant) {
+        tracing::info!(?state, "recording");
+        if state > State::Recording {
+            self.marks.stopped.get_or_insert(now);
+        }
+    }
+
+    fn snapshot(&mut self, state: State) -> Snapshot {
+        self.read();
+        Snapshot {
+            state,
+            length: self.last.length.media,
+            bytes: self.last.upload.bytes_accepted,
+            pictures: self.last.pictures,
+            loudness: self.last.loudness.now,
+        }
+    }
+
+    async fn report(mut self, setup: &Setup<'_, S>, outcome: Outcome) -> Report {
+        let written = match self.closing.take() {
+            // A closing that had to be killed tells nothing.
+            Some(closing) => closing.await.unwrap_or_default(),
+            None => Written::default(),
+        };
+        let Last { pictures, sound_gaps, loudness, length, upload } = self.last;
+        let marks = &self.marks;
+        let since = |later: Option<Instant>, earlier: Option<Instant>| {
+            Some(later?.saturating_duration_since(earlier?).as_secs_f64())
+        };
+        let started = Some(setup.started);
+        let object = setup.store.object();
+        Report {
+            version: report::VERSION,
+            recorder: env!("CARGO_PKG_VERSION"),
+            exit_code: outcome.exit_code(),
+            blame: match &outcome.end {
+                End::Failed(failure) => Some(failure.blame()),
+                End::Stopped(_) => None,
+            },
+            object: report::Object::new(object, written),
+            duration_seconds: if length.video_samples == 0 {
+                0.0
+            } else {
+                // The last picture is shown for one slot.
+                length.media.as_secs_f64() + 1.0 / f64::from(setup.recording.fps)
+            },
+            times: Times {
+                started_at: report::instant(marks.started_at),
+                ended_at: report::instant(Date::now()),
+                first_frame_at: marks.first_frame_at.map(report::instant),
+                ready_after_seconds: since(marks.prepared, started),
+                first_frame_after_seconds: since(marks.first_frame, started),
+                stop_seconds: since(marks.completed, marks.stopped),
+            },
+            pictures,
+            sound: report::Sound {
+                frames: length.audio_samples,
+                gaps: sound_gaps,
+                peak_db: loudness.highest.filter(|peak| peak.is_finite()),
+            },
+            upload: report::Upload::new(upload),
+            usage: self.watch.usage(),
+            outcome,
+        }
+    }
+}
+
+/// The processors this process may use, which a container's quota makes fewer
+/// than the host has.
+fn processors() -> u32 {
+    let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(count).unwrap_or(1)
+}

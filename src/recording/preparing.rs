@@ -1,0 +1,178 @@
+//! The start of a recording: everything that can start at once does.
+//!
+//! The upload is created beside the scene, so that a bucket that is missing or
+//! closed ends the start before a browser is up.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::scene::{Ground, Scene};
+use crate::browser::Page;
+use crate::capture::{Capture, Media};
+use crate::config::Tools;
+use crate::error::chain;
+use crate::events::{Event, Failure, Stage};
+use crate::secret::scrub;
+use crate::upload::store::PartStore;
+use crate::upload::{self, Uploader};
+
+/// A scene with the capture that grabs it, still throwing everything away.
+#[derive(Debug)]
+pub(super) struct Set {
+    pub(super) scene: Scene,
+    pub(super) capture: Capture,
+    pub(super) media: mpsc::Receiver<Media>,
+}
+
+/// What the start needs to know.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) tools: Tools,
+    pub(super) dir: PathBuf,
+    pub(super) page: Page,
+    pub(super) fps: u32,
+    pub(super) threads: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Preparing<S> {
+    upload: Pending<Uploader<S>>,
+    set: Pending<Set>,
+}
+
+/// One of the things that are being started.
+#[derive(Debug)]
+enum Pending<T> {
+    Starting(JoinHandle<Result<T, Failure>>),
+    Ready(T),
+    /// It failed, or was taken by whoever uses it now.
+    Gone,
+}
+
+impl<S: PartStore> Preparing<S> {
+    pub(super) fn begin(
+        plan: Plan,
+        store: Arc<S>,
+        config: upload::Config,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Self {
+        let upload = async move {
+            Uploader::start(store, config)
+                .await
+                .map_err(|error| Failure::new(Stage::Upload, scrub(&chain(&error))))
+        };
+        Self {
+            upload: Pending::Starting(tokio::spawn(upload)),
+            set: Pending::Starting(tokio::spawn(set(plan, events))),
+        }
+    }
+
+    /// Completes when all is ready, and when something has failed. Afterwards it
+    /// never completes again. Nothing is lost when it is cancelled.
+    pub(super) async fn event(&mut self) -> Event {
+        loop {
+            let failed = tokio::select! {
+                failed = self.upload.started() => failed,
+                failed = self.set.started() => failed,
+            };
+            if let Some(failure) = failed {
+                return Event::Failed(failure);
+            }
+            if matches!((&self.upload, &self.set), (Pending::Ready(_), Pending::Ready(_))) {
+                return Event::Prepared;
+            }
+        }
+    }
+
+    /// What is ready, once all of it is.
+    pub(super) fn take(&mut self) -> Option<(Uploader<S>, Set)> {
+        Some((self.upload.take()?, self.set.take()?))
+    }
+
+    /// Gives up the start. The upload is removed, for nothing is in it.
+    pub(super) async fn clear(mut self) {
+        let set = match self.set {
+            Pending::Starting(task) => {
+                // Its children end with it.
+                task.abort();
+                task.await.ok().and_then(Result::ok)
+            }
+            Pending::Ready(set) => Some(set),
+            Pending::Gone => None,
+        };
+        if let Some(Set { scene, capture, media }) = set {
+            drop(media);
+            clear_capture(capture).await;
+            scene.close().await;
+        }
+        // It may be just about to exist.
+        let _ = self.upload.started_if_pending().await;
+        if let Some(upload) = self.upload.take()
+            && let Err(error) = upload.abort().await
+        {
+            tracing::warn!(error = scrub(&chain(&error)), "an empty upload stays open");
+        }
+    }
+}
+
+impl<T> Pending<T> {
+    /// Completes when the thing has started, or failed to.
+    async fn started(&mut self) -> Option<Failure> {
+        if !matches!(self, Self::Starting(_)) {
+            std::future::pending::<()>().await;
+        }
+        self.started_if_pending().await
+    }
+
+    async fn started_if_pending(&mut self) -> Option<Failure> {
+        let Self::Starting(task) = self else { return None };
+        match task.await {
+            Ok(Ok(ready)) => {
+                *self = Self::Ready(ready);
+                None
+            }
+            Ok(Err(failure)) => {
+                *self = Self::Gone;
+                Some(failure)
+            }
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    fn take(&mut self) -> Option<T> {
+        match std::mem::replace(self, Self::Gone) {
+            Self::Ready(ready) => Some(ready),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+}
+
+async fn set(plan: Plan, events: mpsc::UnboundedSender<Event>) -> Result<Set, Failure> {
+    let Plan { tools, dir, page, fps, threads } = plan;
+    let ground = Ground::start(&tools, &dir, &page).await?;
+    let settings = ground.capture_settings(&page, fps, threads);
+    // Loading GStreamer's plugins takes as long as starting a browser.
+    let capture = tokio::task::spawn_blocking(move || Capture::prepare(&settings, events));
+    let capture = async {
+        match capture.await {
+            Ok(prepared) => prepared
+                .map_err(|error| Failure::new(Stage::Capture, scrub(&chain(&error)))),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    };
+    let ((capture, media), scene) = tokio::try_join!(capture, ground.open(&tools, &dir, &page))?;
+    Ok(Set { scene, capture, media })
+}
+
+/// Ends a capture without holding up a worker of the runtime.
+pub(super) async fn clear_capture(capture: Capture) {
+    if let Err(error) = tokio::task::spawn_blocking(move || drop(capture)).await {
+        tracing::warn!(%error, "the capture was not cleared in order");
+    }
+}

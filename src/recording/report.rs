@@ -1,0 +1,139 @@
+//! What a recording says of itself at its end: one JSON object, the truth in
+//! numbers. `docs/report.md` explains each field.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::machine::Outcome;
+use crate::capture::Pictures;
+use crate::children::usage::Usage;
+use crate::events::Blame;
+use crate::upload;
+use crate::upload::store;
+use crate::writer::Written;
+
+/// Grows when a field changes its meaning or goes; new fields may come any time.
+pub const VERSION: u32 = 1;
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    pub version: u32,
+    pub recorder: &'static str,
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// Who has to act, where something failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blame: Option<Blame>,
+    pub exit_code: u8,
+    pub object: Object,
+    /// Length of the media.
+    pub duration_seconds: f64,
+    pub times: Times,
+    pub pictures: Pictures,
+    pub sound: Sound,
+    pub upload: Upload,
+    /// The recorder itself and every program it started, by name.
+    pub usage: BTreeMap<&'static str, Usage>,
+}
+
+/// Where the recording is.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Object {
+    pub bucket: String,
+    pub key: String,
+    /// The file, where the bucket is a folder of this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// Of the completed object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
+    /// Of the upload that was left open: whoever has it can complete it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upload_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<u16>,
+}
+
+/// When things happened. Instants are UTC; spans count from the process's start.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Times {
+    pub started_at: String,
+    pub ended_at: String,
+    /// When the first picture was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_frame_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_after_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_frame_after_seconds: Option<f64>,
+    /// From the reason to end to the completed upload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_seconds: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Sound {
+    /// Encoded frames of 1024 samples.
+    pub frames: u64,
+    /// How often sound was lost because nobody took it in time.
+    pub gaps: u64,
+    /// Loudest moment in dB below full scale; absent if there was only silence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_db: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Upload {
+    pub bytes_accepted: u64,
+    pub bytes_stored: u64,
+    pub parts_stored: u16,
+    /// Requests sent again.
+    pub retries: u64,
+    /// How often, and how long in all, the media had to wait for the store.
+    pub stalls: u64,
+    pub stalled_seconds: f64,
+}
+
+impl Object {
+    pub(super) fn new(object: &store::Object, written: Written) -> Self {
+        let mut told = Self {
+            bucket: object.bucket.clone(),
+            key: object.key.clone(),
+            ..Self::default()
+        };
+        if let Some(completed) = written.completed {
+            told.bytes = Some(completed.bytes);
+            told.etag = Some(completed.etag);
+            told.checksum = completed.checksum;
+        }
+        if let Some(left) = written.left {
+            told.upload_id = Some(left.upload.0);
+            told.parts = Some(left.parts);
+        }
+        told
+    }
+}
+
+impl Upload {
+    pub(super) fn new(progress: upload::Progress) -> Self {
+        Self {
+            bytes_accepted: progress.bytes_accepted,
+            bytes_stored: progress.bytes_stored,
+            parts_stored: progress.parts_stored,
+            retries: progress.retries,
+            stalls: progress.stalls,
+            stalled_seconds: progress.stalled.as_secs_f64(),
+        }
+    }
+}
+
+/// ISO 8601 in UTC with milliseconds, as all of the product writes instants.
+pub(super) fn instant(date: jiff::Timestamp) -> String {
+    date.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
