@@ -1,10 +1,27 @@
-//! tour
+//! The recorder: films a web page in a real Firefox and streams an MP4 into S3
+//! while it films.
+//!
+//! The modules in the order in which a frame meets them:
+//!
+//! - `children`, `browser`: the programs that show the page and make it heard
+//! - [`capture`]: display and sound become encoded samples on one clock
+//! - [`writer`]: the one task that owns what follows
+//! - [`mp4`]: samples become the bytes of a file
+//! - [`upload`]: bytes become the parts of an S3 multipart upload
+//!
+//! [`recording`] decides when each of them starts and ends; [`media`] and
+//! [`events`] are the two vocabularies they share. ARCHITECTURE.md has the map.
+
 pub mod browser;
 pub mod capture;
 pub mod children;
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod events;
+#[cfg(feature = "local")]
+pub mod local;
+pub mod logging;
 pub mod media;
 pub mod mp4;
 pub mod recording;
@@ -12,5 +29,3 @@ pub mod secret;
 pub mod signals;
 pub mod upload;
 pub mod writer;
-#[cfg(feature = "local")]
-pub mod local;

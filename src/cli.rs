@@ -1,0 +1,337 @@
+//! The command line as it was typed: flags, help, and nothing else.
+//!
+//! Values stay text here. What they mean, which environment variable stands in
+//! for which flag, the defaults and all checks are in `config.rs`; this file only
+//! tells people about them.
+
+#![expect(clippy::doc_markdown, reason = "the documentation of the flags is the help text")]
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::secret::Secret;
+
+/// Records a web page, picture and sound, as MP4 into S3 while it plays
+///
+/// Without `--local` it takes its orders from the environment, as a container
+/// does, and needs a bucket. With `--local` it needs no AWS and no settings: the
+/// recording lands in a folder.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "recorder",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    args_conflicts_with_subcommands = true,
+    after_long_help = AFTER_HELP
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub subcommand: Option<Task>,
+    #[command(flatten)]
+    pub recording: RecordingArgs,
+    #[command(flatten)]
+    pub local: LocalArgs,
+    #[command(flatten)]
+    pub s3: S3Args,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// What to do instead of recording.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Task {
+    /// Check what a recording needs on this machine and say how to mend it
+    ///
+    /// Looks at the programs, the GStreamer elements, shared memory, fonts, display
+    /// and sound; with `--bucket` also at S3 and its credentials.
+    Doctor(DoctorArgs),
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    pub s3: S3Args,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "What to record")]
+pub struct RecordingArgs {
+    /// Address of the page: http, https or file
+    ///
+    /// Default: the built-in test page with --local
+    /// Variable: RECORDER_URL
+    /// Example: https://example.com/wallboard
+    #[arg(long, verbatim_doc_comment, value_name = "URL")]
+    pub url: Option<Secret>,
+
+    /// Stop after this length of recording
+    ///
+    /// Units: h, m, s
+    /// Default: no end but a stop signal, the page's own end or --max-duration
+    /// Variable: RECORDER_DURATION
+    /// Example: 30s, 1h30m
+    #[arg(long, verbatim_doc_comment, value_name = "LENGTH")]
+    pub duration: Option<String>,
+
+    /// Longest recording, whatever else happens
+    ///
+    /// Units: h, m, s; at most 24h
+    /// Default: 12h
+    /// Variable: RECORDER_MAX_DURATION
+    /// Example: 2h
+    #[arg(long, verbatim_doc_comment, value_name = "LENGTH")]
+    pub max_duration: Option<String>,
+
+    /// Size of the picture and of the browser's window
+    ///
+    /// Units: pixels, even numbers, 320x240 to 3840x2160
+    /// Default: 1920x1080 with --local, else 1280x720
+    /// Variables: RECORDING_SCREEN_WIDTH, RECORDING_SCREEN_HEIGHT (not read with --local)
+    /// Example: 1920x1080
+    #[arg(long, verbatim_doc_comment, value_name = "WIDTHxHEIGHT")]
+    pub size: Option<String>,
+
+    /// Pictures a second
+    ///
+    /// Range: 1 to 60
+    /// Default: 30
+    /// Variable: RECORDER_FPS
+    /// Example: 25
+    #[arg(long, verbatim_doc_comment, value_name = "NUMBER")]
+    pub fps: Option<String>,
+
+    /// How long the page may take to load before the recording fails
+    ///
+    /// Units: h, m, s; at most 10m
+    /// Default: 30s
+    /// Variable: RECORDER_PAGE_TIMEOUT
+    /// Example: 1m
+    #[arg(long, verbatim_doc_comment, value_name = "LENGTH")]
+    pub page_timeout: Option<String>,
+
+    /// Name of the object, at most 1024 bytes
+    ///
+    /// Default: recording-DATE.mp4 with --local, else needed
+    /// Variable: RECORDING_FILE_NAME
+    /// Example: RECORDINGS/2026/11/22/18/call.mp4
+    #[arg(long, verbatim_doc_comment, value_name = "NAME")]
+    pub key: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Recording without AWS")]
+pub struct LocalArgs {
+    /// Record into a folder, through an S3 server inside of this process
+    ///
+    /// Needs no AWS and no credentials. The variables of the container (TASK_TYPE,
+    /// CHIME_*, RECORDING_*, AWS_REGION, RECORDER_S3_*, RECORDER_SSE_KMS_KEY) are not
+    /// read.
+    #[arg(long, verbatim_doc_comment)]
+    pub local: bool,
+
+    /// Folder for the recordings, made when missing; with --local only
+    ///
+    /// Default: ./recordings
+    /// Example: /srv/recordings
+    #[arg(long, verbatim_doc_comment, value_name = "DIR")]
+    pub output: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Where it goes (S3 and compatible servers)")]
+pub struct S3Args {
+    /// Name of the bucket
+    ///
+    /// Default: none, needed to record without --local
+    /// Variable: RECORDING_BUCKET_NAME
+    /// Example: my-recordings
+    #[arg(long, verbatim_doc_comment, value_name = "NAME")]
+    pub bucket: Option<String>,
+
+    /// Region of the bucket
+    ///
+    /// Default: us-east-1 with --s3-endpoint, else needed
+    /// Variable: AWS_REGION
+    /// Example: eu-central-1
+    #[arg(long, verbatim_doc_comment, value_name = "REGION")]
+    pub region: Option<String>,
+
+    /// Address of an S3-compatible server
+    ///
+    /// http or https, without credentials.
+    /// Default: Amazon S3 in the region
+    /// Variable: RECORDER_S3_ENDPOINT
+    /// Example: http://127.0.0.1:9000
+    #[arg(long, verbatim_doc_comment, value_name = "URL")]
+    pub s3_endpoint: Option<Secret>,
+
+    /// Put the bucket into the path of the address instead of the host name
+    ///
+    /// Values: true, false
+    /// Default: true with --s3-endpoint, else false
+    /// Variable: RECORDER_S3_PATH_STYLE
+    /// Example: --s3-path-style=false
+    #[arg(
+        long,
+        verbatim_doc_comment,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub s3_path_style: Option<String>,
+
+    /// Encrypt the object with this KMS key
+    ///
+    /// Key id, ARN or alias; `aws:kms` for the account's default key.
+    /// Default: what the bucket does by itself
+    /// Variable: RECORDER_SSE_KMS_KEY
+    /// Example: alias/recordings
+    #[arg(long, verbatim_doc_comment, value_name = "KEY")]
+    pub sse_kms_key: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "This machine")]
+pub struct MachineArgs {
+    /// Firefox, by name on PATH or by path
+    ///
+    /// Default: firefox-esr
+    /// Variable: RECORDER_FIREFOX
+    /// Example: /opt/firefox/firefox
+    #[arg(long, verbatim_doc_comment, value_name = "PROGRAM")]
+    pub firefox: Option<String>,
+
+    /// geckodriver, by name on PATH or by path
+    ///
+    /// Default: geckodriver
+    /// Variable: RECORDER_GECKODRIVER
+    /// Example: /usr/local/bin/geckodriver
+    #[arg(long, verbatim_doc_comment, value_name = "PROGRAM")]
+    pub geckodriver: Option<String>,
+
+    /// X server without a screen, by name on PATH or by path
+    ///
+    /// Default: Xvfb
+    /// Variable: RECORDER_XVFB
+    /// Example: /usr/bin/Xvfb
+    #[arg(long, verbatim_doc_comment, value_name = "PROGRAM")]
+    pub xvfb: Option<String>,
+
+    /// Sound server, by name on PATH or by path
+    ///
+    /// Default: pulseaudio
+    /// Variable: RECORDER_PULSEAUDIO
+    /// Example: /usr/bin/pulseaudio
+    #[arg(long, verbatim_doc_comment, value_name = "PROGRAM")]
+    pub pulseaudio: Option<String>,
+
+    /// Folder for profiles and sockets, emptied at the end
+    ///
+    /// Default: TMPDIR, else /tmp
+    /// Variable: RECORDER_TEMP_DIR
+    /// Example: /var/tmp
+    #[arg(long, verbatim_doc_comment, value_name = "DIR")]
+    pub temp_dir: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Log on stderr")]
+pub struct LogArgs {
+    /// How much is logged
+    ///
+    /// off, error, warn, info, debug or trace, also by module.
+    /// Default: info. Other crates stay at warn unless named, and never say more than debug
+    /// Variable: RECORDER_LOG
+    /// Example: info,recorder::upload=debug
+    #[arg(long, verbatim_doc_comment, value_name = "LEVEL")]
+    pub log: Option<String>,
+
+    /// How a line looks: human or json
+    ///
+    /// Default: human on a terminal, else json
+    /// Variable: RECORDER_LOG_FORMAT
+    /// Example: json
+    #[arg(long, verbatim_doc_comment, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+}
+
+const AFTER_HELP: &str = "\
+A flag beats its variable; an empty variable counts as not set. A length of time
+always names its unit: 30s, 5m, 1h30m.
+
+Variables without a flag, read without --local:
+  TASK_TYPE            PRE_WARM: log one line and exit 0. Anything else: record.
+  CHIME_MEETING_DATA   The Chime meeting to record, as base64 of its JSON.
+  CHIME_ATTENDEE_DATA  The Chime attendee to join as, likewise. Neither is read
+                       when a page is given.
+
+Examples:
+  recorder --local --duration 30s
+  recorder --local --url https://example.com/wallboard --output /srv/recordings
+  recorder --url https://example.com/wallboard --bucket my-recordings \\
+      --region eu-central-1 --key wallboard.mp4
+  recorder doctor --bucket my-recordings --region eu-central-1";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::secret::scrub;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_are_kept_as_typed() {
+        let cli = Cli::try_parse_from(["recorder", "--local", "--fps", "many", "--s3-path-style"])
+            .unwrap();
+        assert!(cli.local.local);
+        assert_eq!(cli.recording.fps.as_deref(), Some("many"));
+        assert_eq!(cli.s3.s3_path_style.as_deref(), Some("true"));
+        assert!(cli.subcommand.is_none());
+    }
+
+    #[test]
+    fn doctor_takes_the_settings_it_checks() {
+        let cli = Cli::try_parse_from(["recorder", "doctor", "--bucket", "b", "--xvfb", "X"]);
+        let Some(Task::Doctor(doctor)) = cli.unwrap().subcommand else { panic!("not a doctor") };
+        assert_eq!(doctor.s3.bucket.as_deref(), Some("b"));
+        assert_eq!(doctor.machine.xvfb.as_deref(), Some("X"));
+        assert!(Cli::try_parse_from(["recorder", "doctor", "--fps", "30"]).is_err());
+        assert!(Cli::try_parse_from(["recorder", "--fps", "30", "doctor"]).is_err());
+    }
+
+    #[test]
+    fn each_flag_has_a_heading_a_default_and_an_example() {
+        let command = Cli::command();
+        for arg in command.get_arguments().filter(|arg| arg.get_id() != "local") {
+            let long = arg.get_long_help().unwrap_or_default().to_string();
+            let name = arg.get_long().unwrap();
+            assert!(arg.get_help_heading().is_some(), "--{name} has no heading");
+            assert!(long.contains("Default: "), "--{name}: {long}");
+            assert!(long.contains("Example: "), "--{name}: {long}");
+        }
+    }
+
+    #[test]
+    fn an_address_never_shows_its_token() {
+        let marker = "MARKER";
+        let address = format!("https://user:{marker}@host/?token={marker}#{marker}");
+        let cli = Cli::try_parse_from(["recorder", "--url", &address, "--s3-endpoint", &address])
+            .unwrap();
+        assert!(!format!("{cli:?} {cli:#?}").contains(marker));
+        // What clap says about a stray address passes through `scrub` on its way out.
+        let error = Cli::try_parse_from(["recorder", &address]).unwrap_err().to_string();
+        assert!(!scrub(&error).contains(marker), "{error}");
+    }
+}

@@ -1,0 +1,392 @@
+//! The settings, typed and checked: from here on nobody reads a variable.
+//!
+//! [`resolve`] turns the raw command line and the environment into a [`Command`]
+//! or into *all* problems at once. Nothing here looks at the machine: whether a
+//! program, folder or bucket exists is for those who use it to find out.
+//!
+//! A flag beats its variable, an empty variable counts as not set, and with
+//! `--local` the variables that make up a container's orders are not read at all,
+//! so that a shell set up for AWS changes nothing.
+
+mod parse;
+mod problem;
+mod settings;
+
+use std::{path::PathBuf, time::Duration};
+
+use jiff::Timestamp;
+use url::Url;
+
+use crate::{
+    cli::{Cli, DoctorArgs, LogArgs, MachineArgs, RecordingArgs, S3Args, Task},
+    logging::{Filter, Format, Logging},
+    secret::{PrivateUrl, Secret},
+};
+pub use problem::{Problem, Problems};
+use settings::{Noted, Read, Reader};
+
+/// Size of the picture in a container that is told none (contract of the task).
+const CONTAINER_SIZE: Size = Size { width: 1280, height: 720 };
+
+/// Size of the picture with `--local`: what recordings are made in.
+const LOCAL_SIZE: Size = Size { width: 1920, height: 1080 };
+
+/// Pictures a second: what pages and cameras deliver.
+const DEFAULT_FPS: u32 = 30;
+
+/// Longest recording: a meeting that nobody closes must not fill a bucket.
+const DEFAULT_MAX_DURATION: Duration = Duration::from_hours(12);
+
+/// Longest recording that can be asked for: Chime ends meetings then, and the
+/// parts of an upload are planned for it.
+const LONGEST_DURATION: Duration = Duration::from_hours(24);
+
+/// How long a page may load: a slow site on two busy cores needs ten seconds.
+const DEFAULT_PAGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Longest time to load that can be asked for; beyond it the page is broken.
+const LONGEST_PAGE_TIMEOUT: Duration = Duration::from_mins(10);
+
+/// Folder for the recordings with `--local`.
+const DEFAULT_OUTPUT: &str = "./recordings";
+
+/// Region in signatures for servers that have none; they take any.
+const ENDPOINT_REGION: &str = "us-east-1";
+
+/// Folder for profiles and sockets where the system names none.
+const DEFAULT_TEMP_DIR: &str = "/tmp";
+
+/// Programs as Debian names them, found on PATH.
+const DEFAULT_FIREFOX: &str = "firefox-esr";
+const DEFAULT_GECKODRIVER: &str = "geckodriver";
+const DEFAULT_XVFB: &str = "Xvfb";
+const DEFAULT_PULSEAUDIO: &str = "pulseaudio";
+
+/// What the process is asked to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Say so and exit: the image is on this host now (`TASK_TYPE=PRE_WARM`).
+    PreWarm,
+    Record(Config),
+    Doctor(Doctor),
+}
+
+/// Everything about one recording. Pass on the piece that is needed, not the whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub recording: Recording,
+    pub destination: Destination,
+    pub tools: Tools,
+    /// Where profiles and sockets go.
+    pub temp_dir: PathBuf,
+    pub logging: Logging,
+}
+
+/// What `recorder doctor` looks at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Doctor {
+    /// `None` when no bucket is named: S3 is left out then.
+    pub bucket: Option<Bucket>,
+    pub tools: Tools,
+    pub temp_dir: PathBuf,
+    pub logging: Logging,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    pub source: Source,
+    pub size: Size,
+    /// Pictures a second, 1 to 60.
+    pub fps: u32,
+    /// `None` goes on until something else ends it.
+    pub duration: Option<Duration>,
+    pub max_duration: Duration,
+    /// How long the page may take to load.
+    pub page_timeout: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    Url(PrivateUrl),
+    /// The page inside of this process that shows and sounds the time.
+    TestPage,
+    /// A Chime meeting: base64 of the JSON of its Meeting and Attendee objects.
+    Meeting {
+        meeting: Secret,
+        attendee: Secret,
+    },
+}
+
+/// Pixels; even numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    pub width: u16,
+    pub height: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// The S3 server inside of this process, which keeps its objects under `dir`.
+    Local {
+        dir: PathBuf,
+        key: String,
+    },
+    S3 {
+        bucket: Bucket,
+        key: String,
+    },
+}
+
+/// A bucket and how to reach it. Credentials come from the SDK's own chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    pub name: String,
+    pub region: String,
+    /// `None` is Amazon S3.
+    pub endpoint: Option<Url>,
+    /// Whether the bucket stands in the path of the address, not in the host name.
+    pub path_style: bool,
+    /// `None` leaves encryption to the bucket's default.
+    pub encryption: Option<Encryption>,
+}
+
+/// Encryption of the object by KMS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// The account's `aws/s3` key.
+    DefaultKey,
+    /// By id, ARN or alias.
+    Key(String),
+}
+
+/// Programs: a bare name is looked up on PATH.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tools {
+    pub firefox: PathBuf,
+    pub geckodriver: PathBuf,
+    pub xvfb: PathBuf,
+    pub pulseaudio: PathBuf,
+}
+
+/// A variable of this process; a value that is not UTF-8 comes with replacement
+/// characters and is refused like any other wrong text.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads variables")]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// Says what to do, or everything that is wrong with the settings.
+///
+/// `lookup` reads a variable (see [`environment`]); `now` names a local recording.
+pub fn resolve(
+    cli: Cli,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    now: Timestamp,
+) -> Result<Command, Problems> {
+    let mut reader = Reader::new(lookup, cli.local.local);
+    let command = match cli.subcommand {
+        Some(Task::Doctor(args)) => doctor(&mut reader, args).map(Command::Doctor),
+        None if reader.is_pre_warm() => Ok(Command::PreWarm),
+        None => config(&mut reader, cli, now).map(Command::Record),
+    };
+    reader.finish(command)
+}
+
+fn doctor(reader: &mut Reader<'_>, args: DoctorArgs) -> Read<Doctor> {
+    let has_bucket = reader.is_given(args.s3.bucket.as_deref(), &settings::BUCKET)
+        || reader
+            .is_given(args.s3.s3_endpoint.as_ref().map(Secret::expose), &settings::S3_ENDPOINT);
+    let bucket = if has_bucket { bucket(reader, args.s3).map(Some) } else { Ok(None) };
+    let machine = machine(reader, args.machine);
+    let logging = logging(reader, args.log);
+    let (tools, temp_dir) = machine?;
+    Ok(Doctor { bucket: bucket?, tools, temp_dir, logging: logging? })
+}
+
+// Here and below: first read everything, so that every problem is found, and only
+// then give up with `?`.
+fn config(reader: &mut Reader<'_>, cli: Cli, now: Timestamp) -> Read<Config> {
+    let local = cli.local.local;
+    let key = cli.recording.key.clone();
+    let recording = recording(reader, cli.recording, local);
+    let destination = if local {
+        refuse_s3_flags(reader, &cli.s3);
+        local_destination(reader, cli.local.output, key, now)
+    } else {
+        if cli.local.output.is_some() {
+            reader.refuse(settings::OUTPUT.flag, "goes with --local only");
+        }
+        s3_destination(reader, cli.s3, key)
+    };
+    let machine = machine(reader, cli.machine);
+    let logging = logging(reader, cli.log);
+    let (tools, temp_dir) = machine?;
+    Ok(Config {
+        recording: recording?,
+        destination: destination?,
+        tools,
+        temp_dir,
+        logging: logging?,
+    })
+}
+
+fn recording(reader: &mut Reader<'_>, args: RecordingArgs, local: bool) -> Read<Recording> {
+    let source = source(reader, args.url, local);
+    let size = size(reader, args.size, local);
+    let fps = reader.read(args.fps, &settings::FPS, parse::fps);
+    let duration = reader.read(args.duration, &settings::DURATION, parse::duration);
+    let max_duration = reader.read(args.max_duration, &settings::MAX_DURATION, |text| {
+        parse::duration(text).filter(|length| *length <= LONGEST_DURATION)
+    });
+    let page_timeout = reader.read(args.page_timeout, &settings::PAGE_TIMEOUT, |text| {
+        parse::duration(text).filter(|length| *length <= LONGEST_PAGE_TIMEOUT)
+    });
+    let (duration, max_duration) = (duration?, max_duration?.unwrap_or(DEFAULT_MAX_DURATION));
+    if let Some(duration) = duration
+        && duration > max_duration
+    {
+        let (asked, most) = (duration.as_secs(), max_duration.as_secs());
+        reader.refuse(
+            &settings::DURATION.places(),
+            format!("{asked}s is longer than the {most}s of --max-duration"),
+        );
+    }
+    Ok(Recording {
+        source: source?,
+        size: size?,
+        fps: fps?.unwrap_or(DEFAULT_FPS),
+        duration,
+        max_duration,
+        page_timeout: page_timeout?.unwrap_or(DEFAULT_PAGE_TIMEOUT),
+    })
+}
+
+fn source(reader: &mut Reader<'_>, url: Option<Secret>, local: bool) -> Read<Source> {
+    let url = url.map(|url| url.expose().to_owned());
+    match reader.read(url, &settings::URL, parse::page_url)? {
+        Some(url) => Ok(Source::Url(PrivateUrl::new(url))),
+        None if local => Ok(Source::TestPage),
+        None => meeting(reader),
+    }
+}
+
+fn meeting(reader: &mut Reader<'_>) -> Read<Source> {
+    let join_data = |text: &str| parse::is_join_data(text).then(|| Secret::new(text));
+    let meeting = reader.read(None, &settings::MEETING, join_data);
+    let attendee = reader.read(None, &settings::ATTENDEE, join_data);
+    match (meeting?, attendee?) {
+        (Some(meeting), Some(attendee)) => {
+            without_meeting_page(reader, Source::Meeting { meeting, attendee })
+        }
+        (Some(_), None) => Err(reader.missing(&settings::ATTENDEE)),
+        (None, Some(_)) => Err(reader.missing(&settings::MEETING)),
+        (None, None) => Err(reader.missing(&settings::URL)),
+    }
+}
+
+/// Meetings are refused as long as there is no page that can join them; drop this
+/// function with the arrival of the page.
+fn without_meeting_page(reader: &mut Reader<'_>, _meeting: Source) -> Read<Source> {
+    Err(reader.refuse(
+        &settings::MEETING.places(),
+        "this build cannot record meetings, they come with the meeting page; \
+         give the address of a page as RECORDER_URL",
+    ))
+}
+
+fn size(reader: &mut Reader<'_>, flag: Option<String>, local: bool) -> Read<Size> {
+    if flag.is_some() || local {
+        return Ok(reader.read(flag, &settings::SIZE, parse::size)?.unwrap_or(LOCAL_SIZE));
+    }
+    let width = reader.read(None, &settings::WIDTH, parse::width);
+    let height = reader.read(None, &settings::HEIGHT, parse::height);
+    Ok(Size {
+        width: width?.unwrap_or(CONTAINER_SIZE.width),
+        height: height?.unwrap_or(CONTAINER_SIZE.height),
+    })
+}
+
+fn local_destination(
+    reader: &mut Reader<'_>,
+    output: Option<String>,
+    key: Option<String>,
+    now: Timestamp,
+) -> Read<Destination> {
+    let dir = reader.read(output, &settings::OUTPUT, parse::path);
+    let key = reader.read(key, &settings::KEY, parse::key);
+    Ok(Destination::Local {
+        dir: dir?.unwrap_or_else(|| DEFAULT_OUTPUT.into()),
+        // In UTC, sorts by time; milliseconds keep two that start together apart.
+        key: key?.unwrap_or_else(|| now.strftime("recording-%Y%m%dT%H%M%S.%3fZ.mp4").to_string()),
+    })
+}
+
+/// Typed beside `--local` these flags are a misunderstanding, better told than ignored.
+fn refuse_s3_flags(reader: &mut Reader<'_>, args: &S3Args) {
+    for (given, setting) in [
+        (args.bucket.is_some(), &settings::BUCKET),
+        (args.region.is_some(), &settings::REGION),
+        (args.s3_endpoint.is_some(), &settings::S3_ENDPOINT),
+        (args.s3_path_style.is_some(), &settings::S3_PATH_STYLE),
+        (args.sse_kms_key.is_some(), &settings::SSE_KMS_KEY),
+    ] {
+        if given {
+            reader.refuse(setting.flag, "does not go with --local, which records into a folder");
+        }
+    }
+}
+
+fn s3_destination(reader: &mut Reader<'_>, args: S3Args, key: Option<String>) -> Read<Destination> {
+    let bucket = bucket(reader, args);
+    let key = reader.need(key, &settings::KEY, parse::key);
+    Ok(Destination::S3 { bucket: bucket?, key: key? })
+}
+
+fn bucket(reader: &mut Reader<'_>, args: S3Args) -> Read<Bucket> {
+    let name = reader.need(args.bucket, &settings::BUCKET, parse::bucket);
+    let endpoint = args.s3_endpoint.map(|url| url.expose().to_owned());
+    let endpoint = reader.read(endpoint, &settings::S3_ENDPOINT, parse::endpoint);
+    let region = reader.read(args.region, &settings::REGION, parse::region);
+    let region = match (region, &endpoint) {
+        (Ok(None), Ok(None)) => Err(reader.missing(&settings::REGION)),
+        (Ok(None), _) => Ok(ENDPOINT_REGION.to_owned()),
+        (Ok(Some(region)), _) => Ok(region),
+        (Err(Noted), _) => Err(Noted),
+    };
+    let path_style = reader.read(args.s3_path_style, &settings::S3_PATH_STYLE, parse::boolean);
+    let encryption = reader.read(args.sse_kms_key, &settings::SSE_KMS_KEY, parse::encryption);
+    let endpoint = endpoint?;
+    Ok(Bucket {
+        name: name?,
+        region: region?,
+        path_style: path_style?.unwrap_or(endpoint.is_some()),
+        endpoint,
+        encryption: encryption?,
+    })
+}
+
+fn machine(reader: &mut Reader<'_>, args: MachineArgs) -> Read<(Tools, PathBuf)> {
+    let firefox = reader.read(args.firefox, &settings::FIREFOX, parse::path);
+    let geckodriver = reader.read(args.geckodriver, &settings::GECKODRIVER, parse::path);
+    let xvfb = reader.read(args.xvfb, &settings::XVFB, parse::path);
+    let pulseaudio = reader.read(args.pulseaudio, &settings::PULSEAUDIO, parse::path);
+    let temp_dir = reader.read(args.temp_dir, &settings::TEMP_DIR, parse::path);
+    let system_temp_dir = reader.read(None, &settings::SYSTEM_TEMP_DIR, parse::path);
+    let tools = Tools {
+        firefox: firefox?.unwrap_or_else(|| DEFAULT_FIREFOX.into()),
+        geckodriver: geckodriver?.unwrap_or_else(|| DEFAULT_GECKODRIVER.into()),
+        xvfb: xvfb?.unwrap_or_else(|| DEFAULT_XVFB.into()),
+        pulseaudio: pulseaudio?.unwrap_or_else(|| DEFAULT_PULSEAUDIO.into()),
+    };
+    let temp_dir = temp_dir?.or(system_temp_dir?).unwrap_or_else(|| DEFAULT_TEMP_DIR.into());
+    Ok((tools, temp_dir))
+}
+
+fn logging(reader: &mut Reader<'_>, args: LogArgs) -> Read<Logging> {
+    let format = reader.read(args.log_format, &settings::LOG_FORMAT, Format::parse);
+    let filter = reader.read(args.log, &settings::LOG, Filter::parse);
+    Ok(Logging { format: format?.unwrap_or(Format::Auto), filter: filter?.unwrap_or_default() })
+}
+
+#[cfg(test)]
+mod tests;
