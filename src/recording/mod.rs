@@ -1,0 +1,3 @@
+//! The life of one recording. It must not touch media: it hears only what happened.
+
+pub mod machine;
