@@ -11,9 +11,11 @@ use serde::Serialize;
 pub enum Event {
     /// Display, sound, browser, page and upload are up; the page may be filmed.
     Prepared,
-    /// The first picture of the page is on its way to the file.
+    /// The first picture of the page is on its way to the file. Reported before
+    /// the writer gets it, and always before `EndOfStream`.
     CaptureStarted,
-    /// The last sample of both tracks has been handed to the writer.
+    /// The last sample of both tracks has been handed to the writer. A writer
+    /// that was given no picture by then completes nothing.
     EndOfStream,
     /// Every byte is in the completed object.
     UploadCompleted,
@@ -23,7 +25,8 @@ pub enum Event {
     ForceRequested,
     /// A part broke for good.
     Failed(Failure),
-    /// Browser, sound and display are gone and reaped.
+    /// The upload is let go if it was still open, and browser, sound and display
+    /// are gone and reaped.
     Closed,
 }
 
@@ -53,6 +56,8 @@ pub struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
+    /// The start as a whole: it took too long, although no part of it gave up.
+    Start,
     Display,
     Sound,
     Browser,
@@ -85,9 +90,12 @@ impl Failure {
         match self.stage {
             Stage::Page => Blame::Request,
             Stage::Upload => Blame::Destination,
-            Stage::Display | Stage::Sound | Stage::Browser | Stage::Capture | Stage::Mux => {
-                Blame::Recorder
-            }
+            Stage::Start
+            | Stage::Display
+            | Stage::Sound
+            | Stage::Browser
+            | Stage::Capture
+            | Stage::Mux => Blame::Recorder,
         }
     }
 }
