@@ -1,6 +1,6 @@
 //! The muxer itself: decides what goes into which fragment, and keeps count of
-//! the bytes. Must not know how a sample gets its times
-//! (`timeline`) nor what a box looks like (`header`, `fragment`).
+//! the bytes. Must not know how a sample gets its times (`timeline`) nor what a
+//! box looks like (`header`, `fragment`).
 
 use std::mem;
 

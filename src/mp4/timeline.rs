@@ -33,7 +33,7 @@ impl Timed {
         self.decode + u64::from(self.duration)
     }
 
-    /// Length of the data; samples larger than `u32` are refused on entry.
+    /// Length of the data.
     pub(super) fn size(&self) -> u32 {
         u32::try_from(self.data.len()).expect("a sample has at most SAMPLE_BYTES")
     }

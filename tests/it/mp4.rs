@@ -200,3 +200,16 @@ fn a_file_cut_off_after_any_fragment_plays() {
         assert_eq!(run("ffmpeg", &["-i", cut.to_str().unwrap(), "-f", "null", "-"]), "");
     }
 }
+
+#[test]
+fn a_film_without_sound_plays() {
+    let folder = TempDir::new().unwrap();
+    let (theirs, ours) = (folder.path().join("theirs.mp4"), folder.path().join("ours.mp4"));
+    ordinary(&theirs, IN_ORDER);
+    let (video, audio, mut samples) =
+        samples(&std::fs::read(&theirs).unwrap(), [Timestamp::ZERO; 2]);
+    samples.retain(|sample| sample.track == Track::Video);
+    std::fs::write(&ours, mux(video, audio, samples)).unwrap();
+    assert_eq!(packets(&ours, "v").len(), 120);
+    assert_eq!(run("ffmpeg", &["-i", ours.to_str().unwrap(), "-f", "null", "-"]), "");
+}
