@@ -299,6 +299,21 @@ fn a_silent_track_leaves_fragments_of_the_other() {
 }
 
 #[test]
+fn a_fragment_is_closed_when_it_is_half_a_second_long_or_32_mib_large() {
+    let data = Bytes::from(vec![0; 1 << 20]);
+    let by_length = (0..60).map(|n| picture(n * SECOND / 30, n == 0));
+    let by_size = (0..128).map(|n| Sample { data: data.clone(), ..picture(n * 100_000, n == 0) });
+    let after = (0..30).map(|n| picture((n + 30) * SECOND / 30, false));
+    let lengths = |samples: Vec<Sample>| -> Vec<_> {
+        let (_, index) = mux(config(), samples);
+        index.video.chunks.iter().map(|chunk| chunk.samples).collect()
+    };
+    assert_eq!(lengths(by_length.collect()), [15, 15, 15, 15]);
+    // The last large one lasts until the first small one, a second later.
+    assert_eq!(lengths(by_size.chain(after).collect()), [32, 32, 32, 32, 15, 15]);
+}
+
+#[test]
 fn a_track_that_starts_late_says_so() {
     let (file, index) = mux(config(), [picture(0, true), sound(3 * SECOND), sound(4 * SECOND)]);
     let times: Vec<_> = parse(&file, Track::Audio).iter().map(|found| found.decode).collect();

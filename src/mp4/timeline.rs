@@ -214,6 +214,8 @@ mod tests {
     fn a_picture_that_is_up_at_the_origin_is_shown_from_there() {
         let samples = [(-80, -80, true), (-30, -30, true), (10, 10, false)];
         assert_eq!(run(Track::Video, &samples), (vec![(0, 0, 10), (10, 0, 40)], 1));
+        let ends_at_origin = [(-40, -40, true), (0, 0, true)];
+        assert_eq!(run(Track::Video, &ends_at_origin), (vec![(0, 0, 40)], 1));
     }
 
     #[test]
