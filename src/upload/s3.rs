@@ -1,0 +1,412 @@
+//! The store that speaks S3, through the AWS SDK.
+//!
+//! Thin: it builds requests, says how long each may take, and sorts what comes
+//! back into the kinds of [`StoreError`]. It must not know parts in flight or
+//! long outages: the SDK repeats a request for a blip, the uploader for the rest.
+
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    BehaviorVersion, Builder, Credentials, Region, StalledStreamProtectionConfig,
+};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::{ByteStream, SdkBody};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart, ServerSideEncryption,
+};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::plan::{Payload, Receipt};
+use super::store::{Completed, Kind, Object, Operation, PartStore, StoreError, UploadId};
+
+const CONTENT_TYPE: &str = "video/mp4";
+
+/// A host that is there answers the handshake within this.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For a request whose body is small, and for the answer to one that is large.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// S3 may take minutes to put a very large object together, but a time-out
+/// does no harm: the next attempt finds the object.
+const COMPLETE_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// The slowest line a part is waited for, bytes per second: 256 kbit/s, which
+/// is less than sound and a picture at rest need. Slower is taken for stuck.
+const SLOWEST_LINE: u64 = 32 * 1024;
+
+/// Attempts of the SDK for one call, enough for a blip.
+const ATTEMPTS: u32 = 3;
+const FIRST_BACKOFF: Duration = Duration::from_millis(200);
+
+/// How to reach S3 or a server that speaks like it.
+#[derive(Clone, Debug, Default)]
+pub struct ClientSettings {
+    /// `None`: as environment, profile or instance say.
+    pub region: Option<String>,
+    /// Base URL of a server that is not AWS.
+    pub endpoint: Option<String>,
+    /// The bucket in the path instead of in the host name.
+    pub force_path_style: bool,
+    /// `None`: environment, profile, container or instance, renewed when they expire.
+    pub credentials: Option<Credentials>,
+}
+
+/// Does not speak to S3 yet; without a region or static credentials it may ask
+/// the instance's metadata service.
+pub async fn client(settings: ClientSettings) -> Client {
+    let retries =
+        RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST_BACKOFF);
+    // The SDK calls a body stalled that is not read for some seconds. On a slow
+    // line that is normal: the kernel has buffered megabytes of it. Each attempt
+    // has a time-out of its own.
+    let stalls = StalledStreamProtectionConfig::enabled().upload_enabled(false).build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .retry_config(retries)
+        .stalled_stream_protection(stalls);
+    if let Some(region) = settings.region {
+        loader = loader.region(Region::new(region));
+    }
+    if let Some(endpoint) = settings.endpoint {
+        loader = loader.endpoint_url(endpoint);
+    }
+    if let Some(credentials) = settings.credentials {
+        loader = loader.credentials_provider(credentials);
+    }
+    let shared = loader.load().await;
+    Client::from_conf(Builder::from(&shared).force_path_style(settings.force_path_style).build())
+}
+
+/// How the object is encrypted in the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Encryption {
+    /// As the bucket is set up.
+    #[default]
+    BucketDefault,
+    /// With the account's AWS managed KMS key.
+    Kms,
+    /// With this KMS key: an id, an ARN or an alias.
+    KmsKey(String),
+}
+
+/// One object of one bucket.
+#[derive(Clone, Debug)]
+pub struct S3Store {
+    client: Client,
+    object: Object,
+    encryption: Encryption,
+}
+
+impl S3Store {
+    pub fn new(client: Client, object: Object, encryption: Encryption) -> Self {
+        Self { client, object, encryption }
+    }
+
+    fn failure<E>(&self, operation: Operation, error: SdkError<E>) -> StoreError
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        StoreError {
+            kind: kind_of(&error),
+            operation,
+            object: self.object.clone(),
+            status: error.raw_response().map(|answer| answer.status().as_u16()),
+            code: error.code().map(str::to_owned),
+            source: Some(Box::new(error)),
+        }
+    }
+
+    /// The answer was a success but lacks what every S3 says.
+    fn lacks(&self, operation: Operation, what: &'static str) -> StoreError {
+        StoreError {
+            kind: Kind::Transient,
+            operation,
+            object: self.object.clone(),
+            status: None,
+            code: None,
+            source: Some(what.into()),
+        }
+    }
+
+    /// The object, if it is there and is the one made of `parts`.
+    async fn find(&self, parts: &[(u16, Receipt)], bytes: u64) -> Option<Completed> {
+        let head = self
+            .client
+            .head_object()
+            .bucket(&self.object.bucket)
+            .key(&self.object.key)
+            .checksum_mode(ChecksumMode::Enabled)
+            .customize()
+            .config_override(within(ANSWER_TIMEOUT))
+            .send()
+            .await
+            .ok()?;
+        let size_fits = head.content_length() == i64::try_from(bytes).ok();
+        // Not every store keeps a checksum, and one over the whole object has
+        // another form and cannot be compared.
+        let checksum_fits = match (head.checksum_crc32(), checksum_of_checksums(parts)) {
+            (Some(theirs), Some(ours)) if theirs.contains('-') => theirs == ours,
+            _ => true,
+        };
+        (size_fits && checksum_fits).then(|| Completed {
+            etag: head.e_tag().unwrap_or_default().to_owned(),
+            checksum: head.checksum_crc32().map(str::to_owned),
+            bytes,
+        })
+    }
+}
+
+impl PartStore for S3Store {
+    fn object(&self) -> &Object {
+        &self.object
+    }
+
+    async fn create(&self) -> Result<UploadId, StoreError> {
+        let (encryption, key) = match &self.encryption {
+            Encryption::BucketDefault => (None, None),
+            Encryption::Kms => (Some(ServerSideEncryption::AwsKms), None),
+            Encryption::KmsKey(key) => (Some(ServerSideEncryption::AwsKms), Some(key.clone())),
+        };
+        let created = self
+            .client
+            .create_multipart_upload()
+            .bucket(&self.object.bucket)
+            .key(&self.object.key)
+            .content_type(CONTENT_TYPE)
+            .checksum_algorithm(ChecksumAlgorithm::Crc32)
+            .set_server_side_encryption(encryption)
+            .set_ssekms_key_id(key)
+            .customize()
+            .config_override(within(ANSWER_TIMEOUT))
+            .send()
+            .await
+            .map_err(|error| self.failure(Operation::Create, error))?;
+        let id = created.upload_id.filter(|id| !id.is_empty());
+        id.map(UploadId).ok_or_else(|| self.lacks(Operation::Create, "the answer has no upload id"))
+    }
+
+    async fn put_part(
+        &self,
+        upload: &UploadId,
+        number: u16,
+        payload: Payload,
+    ) -> Result<Receipt, StoreError> {
+        let operation = Operation::PutPart { number };
+        // The SDK would put the checksum of a body in pieces behind it, in
+        // aws-chunked form, which some stores take for the object's own content
+        // encoding. Given a checksum it sends the pieces as they are. Joining
+        // them instead would copy every part, up to 128 MiB in flight.
+        let checksum = crc32(&payload);
+        let timeout = ANSWER_TIMEOUT + Duration::from_secs(payload.len() as u64 / SLOWEST_LINE);
+        let stored = self
+            .client
+            .upload_part()
+            .bucket(&self.object.bucket)
+            .key(&self.object.key)
+            .upload_id(&upload.0)
+            .part_number(i32::from(number))
+            .checksum_crc32(&checksum)
+            .body(body(payload))
+            .customize()
+            .config_override(within(timeout))
+            .send()
+            .await
+            .map_err(|error| self.failure(operation, error))?;
+        let etag = stored.e_tag.ok_or_else(|| self.lacks(operation, "the answer has no ETag"))?;
+        Ok(Receipt { etag, checksum: Some(checksum) })
+    }
+
+    async fn complete(
+        &self,
+        upload: &UploadId,
+        parts: &[(u16, Receipt)],
+        bytes: u64,
+    ) -> Result<Completed, StoreError> {
+        let list = parts.iter().map(|(number, receipt)| {
+            CompletedPart::builder()
+                .part_number(i32::from(*number))
+                .e_tag(&receipt.etag)
+                .set_checksum_crc32(receipt.checksum.clone())
+                .build()
+        });
+        let answer = self
+            .client
+            .complete_multipart_upload()
+            .bucket(&self.object.bucket)
+            .key(&self.object.key)
+            .upload_id(&upload.0)
+            .multipart_upload(
+                CompletedMultipartUpload::builder().set_parts(Some(list.collect())).build(),
+            )
+            .customize()
+            .config_override(within(COMPLETE_TIMEOUT))
+            .send()
+            .await;
+        let error = match answer {
+            Ok(answer) => match answer.e_tag {
+                Some(etag) => {
+                    return Ok(Completed { etag, checksum: answer.checksum_crc32, bytes });
+                }
+                None => self.lacks(Operation::Complete, "the answer has no ETag"),
+            },
+            Err(error) => self.failure(Operation::Complete, error),
+        };
+        if error.kind.is_retryable() {
+            return Err(error);
+        }
+        // An upload is gone once it is completed, so a repeated request whose
+        // first answer was lost is refused. The object decides.
+        self.find(parts, bytes).await.ok_or(error)
+    }
+
+    async fn abort(&self, upload: &UploadId) -> Result<(), StoreError> {
+        let answer = self
+            .client
+            .abort_multipart_upload()
+            .bucket(&self.object.bucket)
+            .key(&self.object.key)
+            .upload_id(&upload.0)
+            .customize()
+            .config_override(within(ANSWER_TIMEOUT))
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(()),
+            // Aborted before, by a request whose answer was lost.
+            Err(error) if error.code() == Some("NoSuchUpload") => Ok(()),
+            Err(error) => Err(self.failure(Operation::Abort, error)),
+        }
+    }
+}
+
+/// Settings of one request: how long an attempt of it may take.
+fn within(attempt: Duration) -> Builder {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(attempt)
+        .build();
+    aws_sdk_s3::Config::builder().timeout_config(timeouts)
+}
+
+fn kind_of<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Kind
+where
+    E: Error + 'static,
+{
+    if let Some(answer) = error.raw_response() {
+        return kind_of_answer(answer.status().as_u16(), error.code());
+    }
+    match causes(error).find_map(|cause| cause.downcast_ref::<CredentialsError>()) {
+        Some(
+            CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_),
+        ) => return Kind::Denied,
+        Some(_) => return Kind::Transient,
+        None => {}
+    }
+    match error {
+        // The request could not be made: no region, a bucket that no name fits.
+        SdkError::ConstructionFailure(_) => Kind::Rejected,
+        SdkError::DispatchFailure(failure) if failure.is_user() => Kind::Rejected,
+        _ => Kind::Transient,
+    }
+}
+
+fn causes(error: &(dyn Error + 'static)) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
+/// The code comes first: it is more exact, and an error may come with status 200.
+fn kind_of_answer(status: u16, code: Option<&str>) -> Kind {
+    match (code.unwrap_or_default(), status) {
+        ("SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded", _) => {
+            Kind::Throttled
+        }
+        // Damaged on the way, or in a race that the next attempt need not lose.
+        ("BadDigest" | "XAmzContentChecksumMismatch" | "IncompleteBody" | "OperationAborted", _)
+        | ("InternalError" | "RequestTimeout" | "RequestTimeTooSkewed", _)
+        // Roles renew their credentials, so the next attempt has others.
+        | ("ExpiredToken" | "ExpiredTokenException", _) => Kind::Transient,
+        ("AccessDenied" | "InvalidAccessKeyId" | "InvalidToken" | "SignatureDoesNotMatch", _) => {
+            Kind::Denied
+        }
+        ("NoSuchBucket" | "NoSuchUpload", _) => Kind::Missing,
+        (_, 507) => Kind::Full,
+        (_, 429 | 503) => Kind::Throttled,
+        (_, 401 | 403) => Kind::Denied,
+        (_, 404) => Kind::Missing,
+        // A success that cannot be read was cut off or came from something between.
+        (_, 200..=299 | 408 | 500..=599) => Kind::Transient,
+        _ => Kind::Rejected,
+    }
+}
+
+fn crc32(payload: &Payload) -> String {
+    let mut hasher = crc32fast::Hasher::new();
+    for piece in payload.pieces() {
+        hasher.update(piece);
+    }
+    BASE64_STANDARD.encode(hasher.finalize().to_be_bytes())
+}
+
+/// What S3 says of an object made of `parts`: the CRC-32 of the parts'
+/// checksums in binary, and their number.
+fn checksum_of_checksums(parts: &[(u16, Receipt)]) -> Option<String> {
+    let mut hasher = crc32fast::Hasher::new();
+    for (_, receipt) in parts {
+        hasher.update(&BASE64_STANDARD.decode(receipt.checksum.as_ref()?).ok()?);
+    }
+    let checksum = BASE64_STANDARD.encode(hasher.finalize().to_be_bytes());
+    Some(format!("{checksum}-{}", parts.len()))
+}
+
+/// A body that the SDK can send again.
+fn body(payload: Payload) -> ByteStream {
+    ByteStream::new(SdkBody::retryable(move || {
+        SdkBody::from_body_1_x(Pieces { payload: payload.clone(), sent: 0, left: payload.len() })
+    }))
+}
+
+/// The pieces of a part, one frame each.
+struct Pieces {
+    payload: Payload,
+    /// Pieces handed out.
+    sent: usize,
+    /// Bytes not handed out.
+    left: usize,
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = self.payload.pieces().get(self.sent).cloned();
+        self.sent += 1;
+        self.left -= piece.as_ref().map_or(0, Bytes::len);
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Exact, so that the request has a content length.
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left as u64)
+    }
+}

@@ -1,0 +1,438 @@
+//! The uploader against a store in memory that fails when it is told to.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use futures_util::FutureExt;
+use proptest::prelude::*;
+use tokio::time::timeout;
+
+use super::plan::{MIN_PART_BYTES, Payload};
+use super::store::Operation;
+use super::*;
+
+/// Only a failing test waits this long.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn config() -> Config {
+    Config {
+        parts_in_flight: PARTS_IN_FLIGHT,
+        buffer_bytes: BUFFER_BYTES,
+        give_up_after: GIVE_UP_AFTER,
+        give_up_starting_after: GIVE_UP_STARTING_AFTER,
+        jitter: || 0.0,
+    }
+}
+
+/// What happens to a request.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Fails(Kind),
+    /// Goes well once that part is stored.
+    Follows(u16),
+    /// Goes well after others had this many turns.
+    Yields(u16),
+    NeverAnswers,
+}
+
+#[derive(Debug)]
+struct FaultyStore {
+    object: Object,
+    /// Faults of a request, used up from the front; then all goes well.
+    faults: Mutex<Vec<(Operation, Fault)>>,
+    parts: Mutex<BTreeMap<u16, Vec<u8>>>,
+    /// Parts in the order in which they were stored.
+    arrived: watch::Sender<Vec<u16>>,
+    in_flight: Mutex<usize>,
+    most_in_flight: Mutex<usize>,
+    aborted: Mutex<bool>,
+}
+
+impl FaultyStore {
+    fn new(faults: impl IntoIterator<Item = (Operation, Fault)>) -> Arc<Self> {
+        Arc::new(Self {
+            object: Object { bucket: "recordings".into(), key: "a/b.mp4".into() },
+            faults: Mutex::new(faults.into_iter().collect()),
+            parts: Mutex::default(),
+            arrived: watch::Sender::default(),
+            in_flight: Mutex::default(),
+            most_in_flight: Mutex::default(),
+            aborted: Mutex::default(),
+        })
+    }
+
+    async fn meet(&self, operation: Operation) -> Result<(), StoreError> {
+        let fault = {
+            let mut faults = self.faults.lock().unwrap();
+            let found = faults.iter().position(|(of, _)| *of == operation);
+            found.map(|index| faults.remove(index).1)
+        };
+        match fault {
+            None => {}
+            Some(Fault::Follows(number)) => {
+                let mut arrived = self.arrived.subscribe();
+                arrived.wait_for(|arrived| arrived.contains(&number)).await.unwrap();
+            }
+            Some(Fault::Yields(turns)) => {
+                for _ in 0..turns {
+                    tokio::task::yield_now().await;
+                }
+            }
+            Some(Fault::NeverAnswers) => std::future::pending().await,
+            Some(Fault::Fails(kind)) => {
+                let object = self.object.clone();
+                let code = Some("Injected".into());
+                return Err(StoreError {
+                    kind,
+                    operation,
+                    object,
+                    status: None,
+                    code,
+                    source: None,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn stored(&self) -> Vec<u8> {
+        self.parts.lock().unwrap().values().flatten().copied().collect()
+    }
+}
+
+impl PartStore for FaultyStore {
+    fn object(&self) -> &Object {
+        &self.object
+    }
+
+    async fn create(&self) -> Result<UploadId, StoreError> {
+        self.meet(Operation::Create).await?;
+        Ok(UploadId("upload-1".into()))
+    }
+
+    async fn put_part(
+        &self,
+        _upload: &UploadId,
+        number: u16,
+        payload: Payload,
+    ) -> Result<Receipt, StoreError> {
+        {
+            let mut in_flight = self.in_flight.lock().unwrap();
+            let mut most = self.most_in_flight.lock().unwrap();
+            *in_flight += 1;
+            *most = (*most).max(*in_flight);
+        }
+        let met = self.meet(Operation::PutPart { number }).await;
+        *self.in_flight.lock().unwrap() -= 1;
+        met?;
+        self.parts.lock().unwrap().insert(number, payload.pieces().concat());
+        self.arrived.send_modify(|arrived| arrived.push(number));
+        Ok(Receipt { etag: format!("etag-{number}"), checksum: None })
+    }
+
+    async fn complete(
+        &self,
+        _upload: &UploadId,
+        parts: &[(u16, Receipt)],
+        bytes: u64,
+    ) -> Result<Completed, StoreError> {
+        self.meet(Operation::Complete).await?;
+        let numbers: Vec<u16> = parts.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, self.parts.lock().unwrap().keys().copied().collect::<Vec<_>>());
+        assert_eq!(bytes, self.stored().len() as u64);
+        Ok(Completed { etag: "etag".into(), checksum: None, bytes })
+    }
+
+    async fn abort(&self, _upload: &UploadId) -> Result<(), StoreError> {
+        self.meet(Operation::Abort).await?;
+        *self.aborted.lock().unwrap() = true;
+        Ok(())
+    }
+}
+
+fn part(number: u16, fault: Fault) -> (Operation, Fault) {
+    (Operation::PutPart { number }, fault)
+}
+
+/// Exactly `parts` parts of the smallest size, filled with their number.
+fn film(parts: u8) -> Vec<Vec<Bytes>> {
+    (1..=parts).map(|number| vec![Bytes::from(vec![number; MIN_PART_BYTES])]).collect()
+}
+
+async fn started(store: &Arc<FaultyStore>, config: Config) -> Uploader<FaultyStore> {
+    Uploader::start(Arc::clone(store), config).await.unwrap()
+}
+
+fn kind_of(error: &Error) -> Kind {
+    match error {
+        Error::Store(error) => error.kind,
+        Error::TooLong(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn the_object_is_what_was_put() {
+    let store = FaultyStore::new([]);
+    let mut uploader = started(&store, config()).await;
+    let progress = uploader.progress();
+    let mut input = Vec::new();
+    for (number, len) in [(1_u8, 3 << 20), (2, 4 << 20), (3, 9 << 20), (4, 1)] {
+        input.extend(vec![number; len]);
+        uploader.put(vec![Bytes::from(vec![number; len])]).await.unwrap();
+    }
+    let completed = uploader.finish().await.unwrap().unwrap();
+    assert_eq!(completed.bytes, input.len() as u64);
+    assert!(store.stored() == input);
+    assert_eq!(
+        *progress.borrow(),
+        Progress {
+            bytes_accepted: completed.bytes,
+            bytes_stored: completed.bytes,
+            parts_stored: 4,
+            ..Progress::default()
+        }
+    );
+}
+
+#[tokio::test]
+async fn an_upload_smaller_than_a_part_is_one_part() {
+    let store = FaultyStore::new([]);
+    let mut uploader = started(&store, config()).await;
+    uploader.put(vec![Bytes::from_static(b"short")]).await.unwrap();
+    assert_eq!(uploader.finish().await.unwrap().unwrap().bytes, 5);
+    assert_eq!(*store.arrived.borrow(), [1]);
+}
+
+#[tokio::test]
+async fn an_upload_without_bytes_is_aborted_and_leaves_no_object() {
+    let store = FaultyStore::new([]);
+    let uploader = started(&store, config()).await;
+    assert_eq!(uploader.finish().await.unwrap(), None);
+    assert!(*store.aborted.lock().unwrap());
+}
+
+#[tokio::test]
+async fn parts_may_arrive_in_any_order() {
+    let store = FaultyStore::new([
+        part(1, Fault::Follows(3)),
+        part(2, Fault::Follows(4)),
+        part(3, Fault::Follows(2)),
+    ]);
+    let mut uploader = started(&store, config()).await;
+    for pieces in film(4) {
+        uploader.put(pieces).await.unwrap();
+    }
+    uploader.finish().await.unwrap().unwrap();
+    assert_eq!(*store.arrived.borrow(), [4, 2, 3, 1]);
+    assert!(store.stored() == film(4).concat().concat());
+}
+
+#[tokio::test]
+async fn no_more_parts_than_allowed_are_in_flight() {
+    let store = FaultyStore::new([1, 3, 5, 7].map(|odd| part(odd, Fault::Follows(odd + 1))));
+    let mut uploader = started(&store, Config { parts_in_flight: 2, ..config() }).await;
+    for pieces in film(8) {
+        uploader.put(pieces).await.unwrap();
+    }
+    uploader.finish().await.unwrap().unwrap();
+    assert_eq!(*store.most_in_flight.lock().unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_part_that_fails_for_a_while_is_sent_again() {
+    let fails = |kind| part(2, Fault::Fails(kind));
+    let store = FaultyStore::new([
+        fails(Kind::Transient),
+        fails(Kind::Throttled),
+        fails(Kind::Transient),
+        (Operation::Create, Fault::Fails(Kind::Transient)),
+        (Operation::Complete, Fault::Fails(Kind::Transient)),
+    ]);
+    let mut uploader = started(&store, config()).await;
+    let progress = uploader.progress();
+    for pieces in film(3) {
+        uploader.put(pieces).await.unwrap();
+    }
+    uploader.finish().await.unwrap().unwrap();
+    assert!(store.stored() == film(3).concat().concat());
+    assert_eq!(progress.borrow().retries, 5);
+}
+
+#[tokio::test]
+async fn what_repeating_cannot_mend_surfaces_from_put_and_from_finish() {
+    for kind in [Kind::Denied, Kind::Missing, Kind::Full, Kind::Rejected] {
+        let store = FaultyStore::new([part(1, Fault::Fails(kind))]);
+        let mut uploader = started(&store, config()).await;
+        let progress = uploader.progress();
+        uploader.put(film(1).remove(0)).await.unwrap();
+        let error = loop {
+            tokio::task::yield_now().await;
+            if let Err(error) = uploader.put(vec![Bytes::from_static(b"more")]).await {
+                break error;
+            }
+        };
+        assert_eq!(kind_of(&error), kind);
+        assert_eq!(kind_of(&uploader.finish().await.unwrap_err()), kind);
+        assert_eq!(progress.borrow().retries, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_failed_part_does_not_wait_for_the_others_in_finish() {
+    let store = FaultyStore::new([part(1, Fault::NeverAnswers), part(2, Fault::Fails(Kind::Full))]);
+    let mut uploader = started(&store, config()).await;
+    for pieces in film(2) {
+        uploader.put(pieces).await.unwrap();
+    }
+    let error = timeout(DEADLINE, uploader.finish()).await.unwrap().unwrap_err();
+    assert_eq!(kind_of(&error), Kind::Full);
+}
+
+#[tokio::test]
+async fn a_store_that_stays_away_is_given_up_after_the_time_set() {
+    let store = FaultyStore::new([part(1, Fault::Fails(Kind::Transient))]);
+    let patience = Config { give_up_after: Duration::ZERO, ..config() };
+    let mut uploader = started(&store, patience).await;
+    uploader.put(film(1).remove(0)).await.unwrap();
+    assert_eq!(kind_of(&uploader.finish().await.unwrap_err()), Kind::Transient);
+}
+
+#[test]
+fn pauses_double_up_to_a_limit_and_end_before_the_time_is_up() {
+    let mut backoff = Backoff { ceiling: FIRST_PAUSE };
+    let mut pauses = Vec::new();
+    let mut left = GIVE_UP_AFTER;
+    while let Some(pause) = backoff.pause(Kind::Transient, left, 0.5) {
+        pauses.push(pause);
+        left -= pause;
+    }
+    assert_eq!(pauses[..3], [125, 250, 500].map(Duration::from_millis));
+    assert_eq!(pauses.last(), Some(&(LONGEST_PAUSE / 2)));
+    assert!(left <= LONGEST_PAUSE / 2, "{left:?}");
+}
+
+#[test]
+fn a_throttled_request_pauses_longer_and_a_refused_one_is_not_repeated() {
+    let pause = |kind| Backoff { ceiling: FIRST_PAUSE }.pause(kind, GIVE_UP_AFTER, 1.0);
+    assert_eq!(pause(Kind::Transient), Some(FIRST_PAUSE));
+    assert_eq!(pause(Kind::Throttled), Some(THROTTLED_PAUSE));
+    for kind in [Kind::Denied, Kind::Missing, Kind::Full, Kind::Rejected] {
+        assert_eq!(pause(kind), None, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_denied_start_fails_at_once() {
+    let store = FaultyStore::new([(Operation::Create, Fault::Fails(Kind::Denied))]);
+    let error = Uploader::start(store, config()).await.unwrap_err();
+    assert_eq!(kind_of(&error), Kind::Denied);
+}
+
+#[tokio::test]
+async fn a_completion_that_is_refused_fails() {
+    let store = FaultyStore::new([(Operation::Complete, Fault::Fails(Kind::Rejected))]);
+    let mut uploader = started(&store, config()).await;
+    uploader.put(vec![Bytes::from_static(b"film")]).await.unwrap();
+    assert_eq!(kind_of(&uploader.finish().await.unwrap_err()), Kind::Rejected);
+}
+
+#[tokio::test]
+async fn put_waits_only_while_the_buffer_is_full_and_counts_it() {
+    let store = FaultyStore::new([part(1, Fault::Yields(9)), part(2, Fault::NeverAnswers)]);
+    let two_parts = 2 * MIN_PART_BYTES as u64;
+    let mut uploader = started(&store, Config { buffer_bytes: two_parts, ..config() }).await;
+    let progress = uploader.progress();
+    for pieces in film(2) {
+        uploader.put(pieces).await.unwrap();
+    }
+    assert_eq!(progress.borrow().stalls, 0);
+
+    // Full: this one waits for part 1. Part 2 hangs for ever, and there is
+    // always room for one more, because each put waits for the part before.
+    for pieces in film(3) {
+        uploader.put(pieces).await.unwrap();
+    }
+    assert_eq!(progress.borrow().stalls, 3);
+    assert_eq!(*store.arrived.borrow(), [1, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_cancelled_put_has_taken_nothing() {
+    let store = FaultyStore::new([part(1, Fault::NeverAnswers)]);
+    let one_part = MIN_PART_BYTES as u64;
+    let mut uploader = started(&store, Config { buffer_bytes: one_part, ..config() }).await;
+    uploader.put(film(1).remove(0)).await.unwrap();
+    assert!(uploader.put(vec![Bytes::from_static(b"late")]).now_or_never().is_none());
+    assert_eq!(uploader.progress().borrow().bytes_accepted, one_part);
+}
+
+#[tokio::test]
+async fn abandoning_says_what_is_where_and_leaves_no_task() {
+    let store = FaultyStore::new([part(2, Fault::NeverAnswers)]);
+    let mut uploader = started(&store, config()).await;
+    let mut progress = uploader.progress();
+    for pieces in film(2) {
+        uploader.put(pieces).await.unwrap();
+    }
+    progress.wait_for(|progress| progress.parts_stored == 1).await.unwrap();
+    let left = uploader.abandon();
+    assert_eq!(left.object, store.object);
+    assert_eq!(left.upload, UploadId("upload-1".into()));
+    assert_eq!(left.parts, 1);
+    assert!(!*store.aborted.lock().unwrap());
+    // Every task holds the store; ours is the only hold when all are gone.
+    let gone = async {
+        while Arc::strong_count(&store) > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, gone).await.unwrap();
+}
+
+#[tokio::test]
+async fn aborting_waits_until_no_part_can_arrive_any_more() {
+    let store = FaultyStore::new([part(1, Fault::NeverAnswers)]);
+    let mut uploader = started(&store, config()).await;
+    uploader.put(film(1).remove(0)).await.unwrap();
+    uploader.abort().await.unwrap();
+    assert!(*store.aborted.lock().unwrap());
+    assert_eq!(Arc::strong_count(&store), 1);
+}
+
+proptest! {
+    // Each case moves some 30 MiB.
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn whatever_fails_for_a_while_the_object_is_the_input(
+        lens in prop::collection::vec(0..3_000_000_usize, 1..20),
+        faults in prop::collection::vec((1..10_u16, fault()), 0..20),
+    ) {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let store = FaultyStore::new(faults.into_iter().map(|(number, fault)| part(number, fault)));
+        let input: Vec<Bytes> = (0..=u8::MAX)
+            .zip(&lens)
+            .map(|(fill, &len)| Bytes::from(vec![fill; len]))
+            .collect();
+        let completed = runtime.block_on(async {
+            let buffer_bytes = 12 << 20;
+            let mut uploader = started(&store, Config { buffer_bytes, ..config() }).await;
+            for piece in input.clone() {
+                uploader.put(vec![piece]).await.unwrap();
+            }
+            uploader.finish().await.unwrap()
+        });
+        let total = lens.iter().sum::<usize>() as u64;
+        prop_assert_eq!(completed.map(|completed| completed.bytes), (total > 0).then_some(total));
+        prop_assert!(store.stored() == input.concat());
+    }
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        Just(Fault::Fails(Kind::Transient)),
+        Just(Fault::Fails(Kind::Throttled)),
+        (0..100_u16).prop_map(Fault::Yields),
+    ]
+}
