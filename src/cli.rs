@@ -115,6 +115,21 @@ pub struct RecordingArgs {
     #[arg(long, verbatim_doc_comment, value_name = "LENGTH")]
     pub page_timeout: Option<String>,
 
+    /// Start when the page writes START_RECORDING with console.log, not when it has
+    /// loaded
+    ///
+    /// true or false. --page-timeout covers this wait too. The page's END_RECORDING
+    /// always ends the recording. Default: false. Variable:
+    /// RECORDER_AWAIT_START_MARKER. Example: --await-start-marker
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub await_start_marker: Option<String>,
+
     /// Name of the object, at most 1024 bytes
     ///
     /// Default: recording-DATE.mp4 with --local, else needed

@@ -62,6 +62,9 @@ const DEFAULT_GECKODRIVER: &str = "geckodriver";
 const DEFAULT_XVFB: &str = "Xvfb";
 const DEFAULT_PULSEAUDIO: &str = "pulseaudio";
 
+/// Where Debian keeps programs, for a process that was given no PATH.
+const DEFAULT_SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
 /// What the process is asked to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
@@ -103,6 +106,8 @@ pub struct Recording {
     pub max_duration: Duration,
     /// How long the page may take to load.
     pub page_timeout: Duration,
+    /// Whether the page says itself when it is worth filming.
+    pub await_start_marker: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,6 +171,8 @@ pub struct Tools {
     pub geckodriver: PathBuf,
     pub xvfb: PathBuf,
     pub pulseaudio: PathBuf,
+    /// The PATH on which bare names are looked up, passed on to the programs.
+    pub search_path: String,
 }
 
 /// A variable of this process; a value that is not UTF-8 comes with replacement
@@ -241,6 +248,8 @@ fn recording(reader: &mut Reader<'_>, args: RecordingArgs, local: bool) -> Read<
     let page_timeout = reader.read(args.page_timeout, &settings::PAGE_TIMEOUT, |text| {
         parse::duration(text).filter(|length| *length <= LONGEST_PAGE_TIMEOUT)
     });
+    let await_start_marker =
+        reader.read(args.await_start_marker, &settings::AWAIT_START_MARKER, parse::boolean);
     let (duration, max_duration) = (duration?, max_duration?.unwrap_or(DEFAULT_MAX_DURATION));
     if let Some(duration) = duration
         && duration > max_duration
@@ -258,6 +267,7 @@ fn recording(reader: &mut Reader<'_>, args: RecordingArgs, local: bool) -> Read<
         duration,
         max_duration,
         page_timeout: page_timeout?.unwrap_or(DEFAULT_PAGE_TIMEOUT),
+        await_start_marker: await_start_marker?.unwrap_or(false),
     })
 }
 
@@ -370,6 +380,7 @@ fn machine(reader: &mut Reader<'_>, args: MachineArgs) -> Read<(Tools, PathBuf)>
     let geckodriver = reader.read(args.geckodriver, &settings::GECKODRIVER, parse::path);
     let xvfb = reader.read(args.xvfb, &settings::XVFB, parse::path);
     let pulseaudio = reader.read(args.pulseaudio, &settings::PULSEAUDIO, parse::path);
+    let search_path = reader.read(None, &settings::SEARCH_PATH, parse::search_path);
     let temp_dir = reader.read(args.temp_dir, &settings::TEMP_DIR, parse::path);
     let system_temp_dir = reader.read(None, &settings::SYSTEM_TEMP_DIR, parse::path);
     let tools = Tools {
@@ -377,6 +388,7 @@ fn machine(reader: &mut Reader<'_>, args: MachineArgs) -> Read<(Tools, PathBuf)>
         geckodriver: geckodriver?.unwrap_or_else(|| DEFAULT_GECKODRIVER.into()),
         xvfb: xvfb?.unwrap_or_else(|| DEFAULT_XVFB.into()),
         pulseaudio: pulseaudio?.unwrap_or_else(|| DEFAULT_PULSEAUDIO.into()),
+        search_path: search_path?.unwrap_or_else(|| DEFAULT_SEARCH_PATH.into()),
     };
     let temp_dir = temp_dir?.or(system_temp_dir?).unwrap_or_else(|| DEFAULT_TEMP_DIR.into());
     Ok((tools, temp_dir))

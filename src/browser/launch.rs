@@ -16,7 +16,7 @@ use super::{Error, Firefox, profile};
 use crate::children::display::Display;
 use crate::children::process::{self, Child, Spec};
 use crate::children::sound::Sound;
-use crate::config::Size;
+use crate::config::{Size, Tools};
 
 /// Firefox listens for its driver 1 s after a cold start on an idle machine.
 const FIREFOX_READY: Duration = Duration::from_secs(30);
@@ -31,7 +31,7 @@ const GECKODRIVER_MEND: &str =
 
 /// Starts Firefox with an empty page on the display.
 pub(super) async fn firefox(
-    program: &Path,
+    tools: &Tools,
     dir: &Path,
     display: &Display,
     sound: &Sound,
@@ -44,7 +44,8 @@ pub(super) async fn firefox(
     let mut child = Child::spawn(
         &Spec {
             name: "Firefox",
-            program: program.into(),
+            program: tools.firefox.clone(),
+            search_path: tools.search_path.clone(),
             args: [
                 "--marionette".as_ref(),
                 "--no-remote".as_ref(),
@@ -98,14 +99,15 @@ async fn marionette_port(file: PathBuf) -> u16 {
 
 /// Starts geckodriver on a free port, connected to the running Firefox.
 pub(super) async fn geckodriver(
-    program: &Path,
+    tools: &Tools,
     dir: &Path,
     marionette: u16,
 ) -> Result<(Child, String), process::Error> {
     let mut child = Child::spawn(
         &Spec {
             name: "geckodriver",
-            program: program.into(),
+            program: tools.geckodriver.clone(),
+            search_path: tools.search_path.clone(),
             args: [
                 "--host",
                 "127.0.0.1",

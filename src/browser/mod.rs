@@ -76,8 +76,8 @@ impl Browser {
         page_timeout: Duration,
     ) -> Result<Self, Error> {
         let (firefox, stdout, port) =
-            launch::firefox(&tools.firefox, dir, display, sound, size).await?;
-        let (mut driver, url) = launch::geckodriver(&tools.geckodriver, dir, port).await?;
+            launch::firefox(tools, dir, display, sound, size).await?;
+        let (mut driver, url) = launch::geckodriver(tools, dir, port).await?;
         let session = launch::session(&mut driver, &url, page_timeout).await?;
         let console = console::Console::read(stdout);
         Ok(Self { firefox, driver, session, console })

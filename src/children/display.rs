@@ -3,14 +3,13 @@
 //! The server picks its own number and tells it when it accepts clients, so
 //! that any number of recorders run on one host.
 
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::process::{Child, Error, Spec};
-use crate::config::Size;
+use crate::config::{Size, Tools};
 
 /// Xvfb accepts clients within 0.2 s on an idle machine; a busy one gets fifty
 /// times as long.
@@ -26,11 +25,12 @@ pub struct Display {
 
 impl Display {
     /// Starts Xvfb and waits until it accepts clients.
-    pub async fn start(program: &Path, size: Size) -> Result<Self, Error> {
+    pub async fn start(tools: &Tools, size: Size) -> Result<Self, Error> {
         let mut child = Child::spawn(
             &Spec {
                 name: "Xvfb",
-                program: program.into(),
+                program: tools.xvfb.clone(),
+                search_path: tools.search_path.clone(),
                 args: [
                     "-displayfd",
                     "1",

@@ -30,6 +30,8 @@ pub struct Spec {
     /// The name in logs, errors and the report.
     pub name: &'static str,
     pub program: PathBuf,
+    /// Where a bare name is looked up, by the child as well.
+    pub search_path: String,
     pub args: Vec<OsString>,
     /// Added to the few variables every child gets; nothing is inherited, so
     /// that credentials of the recorder never reach a browser.
@@ -81,7 +83,9 @@ impl Child {
         command
             .args(&spec.args)
             .env_clear()
-            .envs(common_environment())
+            .env("PATH", &spec.search_path)
+            // A locale that knows all of Unicode.
+            .env("LANG", "C.UTF-8")
             .envs(spec.env.iter().map(|(name, value)| (*name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -213,11 +217,6 @@ async fn log_lines(name: &'static str, pipe: impl AsyncRead + Unpin, said: Said)
             said.push(line);
         }
     }
-}
-
-fn common_environment() -> [(&'static str, OsString); 2] {
-    // Where Debian's programs are, and a locale that knows all of Unicode.
-    [("PATH", "/usr/local/bin:/usr/bin:/bin".into()), ("LANG", "C.UTF-8".into())]
 }
 
 #[expect(unsafe_code, reason = "between fork and exec only the kernel can be asked")]

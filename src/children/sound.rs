@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use tokio::net::UnixStream;
 
 use super::process::{Child, Error, Spec};
+use crate::config::Tools;
 
 /// PulseAudio accepts clients within 0.3 s on an idle machine.
 const READY: Duration = Duration::from_secs(10);
@@ -33,12 +34,13 @@ pub struct Sound {
 impl Sound {
     /// Starts the server with its socket and state under `dir`, and waits until
     /// it accepts clients.
-    pub async fn start(program: &Path, dir: &Path) -> Result<Self, Error> {
+    pub async fn start(tools: &Tools, dir: &Path) -> Result<Self, Error> {
         let socket = dir.join("pulse.socket");
         let mut child = Child::spawn(
             &Spec {
                 name: "PulseAudio",
-                program: program.into(),
+                program: tools.pulseaudio.clone(),
+                search_path: tools.search_path.clone(),
                 args: [
                     // No start-up script, no configuration of the machine.
                     "-n",

@@ -136,6 +136,10 @@ pub(super) fn path(text: &str) -> Option<PathBuf> {
     (!text.is_empty() && !text.contains('\0')).then(|| text.into())
 }
 
+pub(super) fn search_path(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
 /// A JSON object in base64, padded or not.
 pub(super) fn is_join_data(text: &str) -> bool {
     let padding = DecodePaddingMode::Indifferent;

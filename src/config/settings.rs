@@ -39,6 +39,10 @@ pub(super) const PAGE_TIMEOUT: Setting = Setting::new(
     "a length of time with units, at most 10m",
     "1m",
 );
+pub(super) const AWAIT_START_MARKER: Setting =
+    Setting::new("--await-start-marker", "RECORDER_AWAIT_START_MARKER", "true or false", "true");
+pub(super) const SEARCH_PATH: Setting =
+    Setting::new("", "PATH", "a list of folders", "/usr/local/bin:/usr/bin:/bin");
 pub(super) const SIZE: Setting = Setting::new(
     "--size",
     "",

@@ -42,10 +42,10 @@ pub(super) struct Keeper {
 impl Ground {
     pub(super) async fn start(tools: &Tools, dir: &Path, page: &Page) -> Result<Self, Failure> {
         let display = async {
-            Display::start(&tools.xvfb, page.size).await.map_err(|error| failure(Stage::Display, &error))
+            Display::start(tools, page.size).await.map_err(|error| failure(Stage::Display, &error))
         };
         let sound = async {
-            Sound::start(&tools.pulseaudio, dir).await.map_err(|error| failure(Stage::Sound, &error))
+            Sound::start(tools, dir).await.map_err(|error| failure(Stage::Sound, &error))
         };
         let (display, sound) = tokio::try_join!(display, sound)?;
         Ok(Self { display, sound })

@@ -1,0 +1,116 @@
+//! From a configuration to a recording: makes the folder, the store and the
+//! address of the page, and hands them to [`recording::run`].
+//!
+//! The only place that knows that a recording can stay on this machine.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use url::Url;
+
+use crate::config::{Bucket, Config, Destination, Encryption, Source};
+use crate::recording::report::Report;
+use crate::recording::status::StatusLine;
+use crate::recording::{self, Setup};
+use crate::signals::Stop;
+use crate::upload::s3::{self, ClientSettings, S3Store};
+use crate::upload::store::Object;
+
+/// Why a recording could not even begin; nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("no folder for temporary files can be made in {dir:?} (--temp-dir)")]
+    TempDir { dir: std::path::PathBuf, source: std::io::Error },
+    #[cfg(feature = "local")]
+    #[error("the recordings cannot be kept in this folder")]
+    Local(#[from] crate::local::Error),
+    #[cfg(not(feature = "local"))]
+    #[error("this build of the recorder has no --local")]
+    NoLocal,
+    #[error("the built-in test page cannot be shown: it comes with --local only")]
+    NoTestPage,
+    #[error("this build cannot record meetings yet")]
+    NoMeeting,
+}
+
+/// Records as configured. `started` is when the process started.
+pub async fn run(
+    config: &Config,
+    started: Instant,
+    stops: mpsc::UnboundedReceiver<Stop>,
+) -> Result<Report, Error> {
+    let dir = tempfile::Builder::new()
+        .prefix("recorder-")
+        .tempdir_in(&config.temp_dir)
+        .map_err(|source| Error::TempDir { dir: config.temp_dir.clone(), source })?;
+    let url = address(&config.recording.source, dir.path())?;
+    let setup = |store| Setup {
+        recording: &config.recording,
+        tools: &config.tools,
+        url,
+        store: Arc::new(store),
+        dir: dir.path(),
+        started,
+        status: StatusLine::new(!config.logging.is_json()),
+    };
+    match &config.destination {
+        Destination::S3 { bucket, key } => {
+            let client = s3::client(client_settings(bucket)).await;
+            let object = Object { bucket: bucket.name.clone(), key: key.clone() };
+            let store = S3Store::new(client, object, encryption(bucket));
+            Ok(recording::run(setup(store), stops).await)
+        }
+        #[cfg(feature = "local")]
+        Destination::Local { dir: kept, key } => {
+            let server = crate::local::Server::start(kept, local_credentials()).await?;
+            let client = s3::client(local_settings(&server)).await;
+            let object = Object { bucket: crate::local::BUCKET.into(), key: key.clone() };
+            let store = S3Store::new(client, object, s3::Encryption::BucketDefault);
+            let mut report = recording::run(setup(store), stops).await;
+            if report.object.bytes.is_some() {
+                report.object.path = Some(server.object_path(key));
+            }
+            server.stop().await;
+            Ok(report)
+        }
+        #[cfg(not(feature = "local"))]
+        Destination::Local { .. } => Err(Error::NoLocal),
+    }
+}
+
+/// The page to open. `dir` may take a page that is part of the recorder.
+fn address(source: &Source, dir: &Path) -> Result<Url, Error> {
+    match source {
+        Source::Url(url) => Ok(url.expose().clone()),
+        #[cfg(feature = "local")]
+        Source::TestPage => {
+            let file = dir.join("testpage.html");
+            std::fs::write(&file, crate::local::TEST_PAGE)
+                .map_err(|source| Error::TempDir { dir: dir.to_owned(), source })?;
+            Ok(Url::from_file_path(&file).expect("a temporary folder has an absolute path"))
+        }
+        #[cfg(not(feature = "local"))]
+        Source::TestPage => Err(Error::NoTestPage),
+        Source::Meeting { .. } => Err(Error::NoMeeting),
+    }
+}
+
+/// How to reach a bucket, for recording and for looking at it.
+pub(crate) fn client_settings(bucket: &Bucket) -> ClientSettings {
+    ClientSettings {
+        region: Some(bucket.region.clone()),
+        endpoint: bucket.endpoint.as_ref().map(ToString::to_string),
+        force_path_style: bucket.path_style,
+        credentials: None,
+    }
+}
+
+fn encryption(bucket: &Bucket) -> s3::Encryption {
+    match &bucket.encryption {
+        None => s3::Encryption::BucketDefault,
+        Some(Encryption::DefaultKey) => s3::Encryption::Kms,
+        Some(Encryption::Key(key)) => s3::Encryption::KmsKey(key.clone()),
+    }
+}
