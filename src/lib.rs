@@ -1,2 +1,4 @@
 pub mod events;
+#[cfg(feature = "local")]
+pub mod local;
 pub mod media;

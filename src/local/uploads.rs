@@ -1,0 +1,497 @@
+//! Open multipart uploads on disk, and how they become objects.
+//!
+//! Plain blocking file work like `store.rs`. Everything that matters is in the
+//! upload's folder, so that a later process can list and complete the upload of
+//! one that was killed:
+//!
+//! ```text
+//! .uploads/<upload id>/upload.json         the upload exists while this does
+//!                      00007.json          the record of part 7
+//!                      00007-x1Ayz0.part   the bytes that record points to
+//!                      object-Qk3lmb       a completion that did not finish
+//! ```
+//!
+//! Replacing a record by rename is the one step in which a part changes.
+//! Completion moves parts into one file and settles the move now and then, so
+//! that it needs little more disk than the recording has already, and leaves
+//! each record pointing to good bytes wherever it is interrupted.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use s3s::{S3Result, s3_error};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tempfile::NamedTempFile;
+
+use super::digest::{Algorithm, Checksum, Digest, composite, multipart_etag};
+use super::store::{Result, Store, new_file, publish};
+
+/// S3's limit on the number of a part.
+pub(super) const MAX_PART_NUMBER: u16 = 10_000;
+/// S3's least size of every part but the last, in bytes.
+const MIN_PART_SIZE: u64 = 5 * 1024 * 1024;
+/// Completion frees moved parts each time it has moved this much, in bytes:
+/// the disk it needs on top of the recording.
+const SETTLE_SIZE: u64 = 256 * 1024 * 1024;
+
+const DESCRIPTION: &str = "upload.json";
+const RECORD_SUFFIX: &str = ".json";
+const PART_SUFFIX: &str = ".part";
+const ID_LENGTH: usize = 32;
+
+/// What the client said when it opened the upload.
+#[derive(Debug, Serialize, Deserialize)]
+struct Description {
+    key: String,
+    checksum: Option<Algorithm>,
+}
+
+/// Where the bytes of a part are, and what they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    #[serde(flatten)]
+    digest: Digest,
+    /// Name of a file in the upload's folder.
+    file: String,
+    /// First byte of the part in it.
+    offset: u64,
+}
+
+/// One part as it is on disk.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) number: u16,
+    pub(super) modified: SystemTime,
+    record: Record,
+}
+
+impl Part {
+    pub(super) fn digest(&self) -> &Digest {
+        &self.record.digest
+    }
+}
+
+/// One part as the client lists it for completion.
+#[derive(Clone, Debug)]
+pub(super) struct Chosen {
+    pub(super) number: u16,
+    pub(super) e_tag: String,
+    pub(super) checksum: Option<Checksum>,
+}
+
+/// The names of a completed object.
+#[derive(Clone, Debug)]
+pub(super) struct Completed {
+    pub(super) e_tag: String,
+    pub(super) checksum: Option<Checksum>,
+}
+
+/// An open upload.
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) id: String,
+    pub(super) created: SystemTime,
+    description: Description,
+    folder: PathBuf,
+}
+
+impl Store {
+    pub(super) fn create_upload(&self, key: &str, checksum: Option<Algorithm>) -> Result<String> {
+        self.path(key)?;
+        let folder = tempfile::Builder::new()
+            .prefix("")
+            .rand_bytes(ID_LENGTH)
+            .permissions(Permissions::from_mode(0o777))
+            .tempdir_in(self.uploads_dir()?)?;
+        let description = Description { key: key.to_owned(), checksum };
+        write_json(folder.path(), DESCRIPTION, &description)?;
+        let id = folder.keep().file_name().map(|name| name.to_string_lossy().into_owned());
+        Ok(id.expect("a temporary folder has a name of ASCII letters and digits"))
+    }
+
+    /// The open upload `id` of the object `key`.
+    pub(super) fn upload(&self, key: &str, id: &str) -> Result<Upload> {
+        let upload = self.find_upload(id)?.filter(|upload| upload.key() == key);
+        Ok(upload.ok_or_else(|| s3_error!(NoSuchUpload, "no open upload {id:?} of {key:?}"))?)
+    }
+
+    /// All open uploads, in S3's order: by key, then by id.
+    pub(super) fn uploads(&self) -> Result<Vec<Upload>> {
+        let mut uploads = Vec::new();
+        for entry in fs::read_dir(self.uploads_dir()?)? {
+            if let Some(id) = entry?.file_name().to_str() {
+                uploads.extend(self.find_upload(id)?);
+            }
+        }
+        uploads.sort_by(|a, b| (a.key(), &a.id).cmp(&(b.key(), &b.id)));
+        Ok(uploads)
+    }
+
+    fn find_upload(&self, id: &str) -> io::Result<Option<Upload>> {
+        // The id comes from outside and becomes a path.
+        if id.len() != ID_LENGTH || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Ok(None);
+        }
+        let folder = self.uploads_dir()?.join(id);
+        let Some((description, created)) = read_json(&folder.join(DESCRIPTION))? else {
+            return Ok(None);
+        };
+        Ok(Some(Upload { id: id.to_owned(), created, description, folder }))
+    }
+
+    /// Turns the chosen parts into the object. On failure the upload is as
+    /// usable as it was. `expected` is the checksum the client has for the whole.
+    pub(super) fn complete(
+        &self,
+        upload: &Upload,
+        chosen: &[Chosen],
+        expected: Option<&Checksum>,
+    ) -> Result<Completed> {
+        let _lock = upload.lock()?;
+        let path = self.path(upload.key())?;
+        let all = upload.parts()?;
+        let chosen = check(chosen, &all, upload.checksum())?;
+        let digests: Vec<&Digest> = chosen.iter().map(Part::digest).collect();
+        let checksum = upload.checksum().and_then(|algorithm| composite(algorithm, &digests));
+        if expected.is_some() && expected != checksum.as_ref() {
+            return Err(s3_error!(BadDigest, "the checksum of the object is {checksum:?}").into());
+        }
+        let e_tag = multipart_etag(&digests);
+
+        publish(&upload.assemble(&chosen, &all, SETTLE_SIZE)?, &path)?;
+        // The object is there: what is left is only litter, and no failure.
+        if let Err(error) = upload.remove() {
+            tracing::warn!(upload = upload.id, %error, "a completed upload left files behind");
+        }
+        Ok(Completed { e_tag, checksum })
+    }
+}
+
+impl Upload {
+    pub(super) fn key(&self) -> &str {
+        &self.description.key
+    }
+
+    /// The algorithm that every part is checked with.
+    pub(super) fn checksum(&self) -> Option<Algorithm> {
+        self.description.checksum
+    }
+
+    /// A file for the bytes of a part. It removes itself unless it is
+    /// [kept](Self::keep_part).
+    pub(super) fn part_file(&self, number: u16) -> io::Result<NamedTempFile> {
+        new_file(&format!("{number:05}-")).suffix(PART_SUFFIX).tempfile_in(&self.folder)
+    }
+
+    /// Makes `file` the part `number`, in place of the one before.
+    pub(super) fn keep_part(&self, number: u16, file: NamedTempFile, digest: Digest) -> Result<()> {
+        let _lock = self.lock()?;
+        let before = self.part(number)?;
+        let name = file.path().file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = name.expect("a temporary file has a name of ASCII characters");
+        // In this order, so that a record that cannot be written takes the file with it.
+        self.write_record(number, &Record { digest, file: name, offset: 0 })?;
+        file.keep().map_err(io::Error::from)?;
+        if let Some(before) = before {
+            self.discard(&before.record);
+        }
+        Ok(())
+    }
+
+    /// The parts by number.
+    pub(super) fn parts(&self) -> Result<BTreeMap<u16, Part>> {
+        let mut parts = BTreeMap::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let name = entry?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_suffix(RECORD_SUFFIX));
+            let Some(number) = number.and_then(|number| number.parse().ok()) else { continue };
+            // A part can only be replaced, never vanish, unless the upload does.
+            if let Some(part) = self.part(number)? {
+                parts.insert(number, part);
+            }
+        }
+        Ok(parts)
+    }
+
+    pub(super) fn abort(self) -> Result<()> {
+        let _lock = self.lock()?;
+        Ok(self.remove()?)
+    }
+
+    /// Keeps completing, aborting and replacing parts apart, in this process
+    /// and between processes. Released on drop, and by the death of the holder.
+    fn lock(&self) -> Result<File> {
+        let gone = || s3_error!(NoSuchUpload, "the upload {:?} has ended", self.id);
+        let file = match File::open(self.folder.join(DESCRIPTION)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(gone().into()),
+            file => file?,
+        };
+        file.lock()?;
+        // Whoever held the lock before may have ended the upload.
+        if file.metadata()?.nlink() == 0 { Err(gone().into()) } else { Ok(file) }
+    }
+
+    fn part(&self, number: u16) -> io::Result<Option<Part>> {
+        let found = read_json(&self.folder.join(record_name(number)))?;
+        Ok(found.map(|(record, modified)| Part { number, modified, record }))
+    }
+
+    fn write_record(&self, number: u16, record: &Record) -> io::Result<()> {
+        write_json(&self.folder, &record_name(number), record)
+    }
+
+    /// Frees the bytes that no record points to any more. Those inside a file
+    /// of several parts go with the folder.
+    fn discard(&self, record: &Record) {
+        if record.file.ends_with(PART_SUFFIX)
+            && let Err(error) = fs::remove_file(self.folder.join(&record.file))
+        {
+            tracing::warn!(file = record.file, %error, "a replaced part cannot be removed");
+        }
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        fs::remove_file(self.folder.join(DESCRIPTION))?;
+        fs::remove_dir_all(&self.folder)
+    }
+
+    /// Writes the chosen parts into one file, one behind the other, and frees
+    /// what has been moved after every `settle_size` bytes.
+    fn assemble(
+        &self,
+        chosen: &[Part],
+        all: &BTreeMap<u16, Part>,
+        settle_size: u64,
+    ) -> Result<PathBuf> {
+        let (mut file, path, done) = if let Some(done) = resumable(chosen, all) {
+            let path = self.folder.join(&chosen[0].record.file);
+            (OpenOptions::new().write(true).open(&path)?, path, done)
+        } else {
+            let (file, path) =
+                new_file("object-").tempfile_in(&self.folder)?.keep().map_err(io::Error::from)?;
+            (file, path, 0)
+        };
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = name.expect("files in the folder of an upload have names of ASCII characters");
+
+        let mut end = chosen[..done].iter().map(|part| part.digest().size).sum();
+        file.set_len(end)?;
+        file.seek(SeekFrom::Start(end))?;
+        let mut settled = end;
+        let mut moved: Vec<(&Part, Record)> = Vec::new();
+        for part in &chosen[done..] {
+            if end - settled >= settle_size {
+                file.sync_data()?;
+                for (part, record) in moved.drain(..) {
+                    self.write_record(part.number, &record)?;
+                    self.discard(&part.record);
+                }
+                settled = end;
+            }
+            self.append(&part.record, &mut file)?;
+            moved.push((part, Record { file: name.clone(), offset: end, ..part.record.clone() }));
+            end += part.digest().size;
+        }
+        file.sync_data()?;
+        Ok(path)
+    }
+
+    fn append(&self, record: &Record, target: &mut File) -> Result<()> {
+        let mut source = File::open(self.folder.join(&record.file))?;
+        source.seek(SeekFrom::Start(record.offset))?;
+        // On Linux this stays inside the kernel (copy_file_range).
+        let copied = io::copy(&mut io::Read::take(source, record.digest.size), target)?;
+        if copied == record.digest.size {
+            Ok(())
+        } else {
+            let error = format!("{} is shorter than its record says", record.file);
+            Err(io::Error::new(io::ErrorKind::UnexpectedEof, error).into())
+        }
+    }
+}
+
+/// Applies S3's rules to what the client wants to complete.
+fn check(
+    chosen: &[Chosen],
+    all: &BTreeMap<u16, Part>,
+    checksum: Option<Algorithm>,
+) -> S3Result<Vec<Part>> {
+    if chosen.is_empty() {
+        return Err(s3_error!(MalformedXML, "a completion lists at least one part"));
+    }
+    if !chosen.is_sorted_by(|a, b| a.number < b.number) {
+        return Err(s3_error!(InvalidPartOrder, "the parts are not listed in ascending order"));
+    }
+    let mut parts = Vec::with_capacity(chosen.len());
+    for Chosen { number, e_tag, checksum: claimed } in chosen {
+        let part = all
+            .get(number)
+            .filter(|part| part.digest().md5 == *e_tag)
+            .filter(|part| claimed.is_none() || *claimed == part.digest().checksum);
+        let Some(part) = part else {
+            return Err(s3_error!(
+                InvalidPart,
+                "part {number} is unknown, or its ETag or checksum is another"
+            ));
+        };
+        if let (Some(algorithm), None) = (checksum, claimed) {
+            let name = algorithm.name();
+            return Err(s3_error!(
+                InvalidRequest,
+                "the upload was created with {name}: the checksum of part {number} is missing"
+            ));
+        }
+        parts.push(part.clone());
+    }
+    for part in &parts[..parts.len() - 1] {
+        let (number, size) = (part.number, part.digest().size);
+        if size < MIN_PART_SIZE {
+            return Err(s3_error!(
+                EntityTooSmall,
+                "part {number} has {size} bytes; every part but the last needs {MIN_PART_SIZE}"
+            ));
+        }
+    }
+    Ok(parts)
+}
+
+/// How many of the chosen parts an interrupted completion has moved to their
+/// place already. `None` if there was none, or if its file holds bytes of other
+/// parts too and must stay as it is.
+fn resumable(chosen: &[Part], all: &BTreeMap<u16, Part>) -> Option<usize> {
+    let file = &chosen.first()?.record.file;
+    if file.ends_with(PART_SUFFIX) {
+        return None;
+    }
+    let mut end = 0;
+    let in_place = chosen.iter().take_while(|part| {
+        let fits = part.record.file == *file && part.record.offset == end;
+        end += part.digest().size;
+        fits
+    });
+    let count = in_place.count();
+    let inside = all.values().filter(|part| part.record.file == *file).count();
+    (count == inside).then_some(count)
+}
+
+fn record_name(number: u16) -> String {
+    format!("{number:05}{RECORD_SUFFIX}")
+}
+
+fn write_json(folder: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
+    let mut file = new_file("new-").tempfile_in(folder)?;
+    file.write_all(&serde_json::to_vec(value)?)?;
+    file.persist(folder.join(name))?;
+    Ok(())
+}
+
+/// The value in a file and when it was written, unless there is no such file.
+fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<(T, SystemTime)>> {
+    let file = match File::open(path) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        file => file?,
+    };
+    let modified = file.metadata()?.modified()?;
+    Ok(Some((serde_json::from_reader(io::BufReader::new(file))?, modified)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::digest::Digester;
+    use super::*;
+
+    fn keep_part(upload: &Upload, number: u16, content: &[u8]) {
+        let mut file = upload.part_file(number).unwrap();
+        file.write_all(content).unwrap();
+        let mut digester = Digester::new(None);
+        digester.update(content);
+        upload.keep_part(number, file, digester.finish()).unwrap();
+    }
+
+    fn assemble(upload: &Upload, numbers: &[u16], settle_size: u64) -> Result<Vec<u8>> {
+        let all = upload.parts()?;
+        let chosen: Vec<Part> = numbers.iter().map(|number| all[number].clone()).collect();
+        Ok(fs::read(upload.assemble(&chosen, &all, settle_size)?)?)
+    }
+
+    proptest! {
+        /// A completion is cut short at any part, then the client may replace a
+        /// part and leave others out: the object is still what was asked for.
+        #[test]
+        fn an_interrupted_completion_loses_nothing(
+            contents in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 1..8),
+            listed in prop::collection::vec(any::<bool>(), 8),
+            interrupted_at in any::<prop::sample::Index>(),
+            replaced in prop::option::of(any::<prop::sample::Index>()),
+            settle_size in 0u64..20,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(dir.path()).unwrap();
+            let id = store.create_upload("a", None).unwrap();
+            let upload = store.upload("a", &id).unwrap();
+            let mut contents = contents;
+            let numbers: Vec<u16> = (1..).take(contents.len()).collect();
+            for (number, content) in numbers.iter().zip(&contents) {
+                keep_part(&upload, *number, content);
+            }
+
+            let broken = numbers[interrupted_at.index(numbers.len())];
+            let broken = upload.folder.join(&upload.part(broken).unwrap().unwrap().record.file);
+            fs::rename(&broken, dir.path().join("elsewhere")).unwrap();
+            prop_assert!(assemble(&upload, &numbers, settle_size).is_err());
+            fs::rename(dir.path().join("elsewhere"), &broken).unwrap();
+
+            if let Some(index) = replaced {
+                let index = index.index(numbers.len());
+                contents[index] = vec![b'r'; 5];
+                keep_part(&upload, numbers[index], &contents[index]);
+            }
+            let mut chosen: Vec<u16> = numbers.clone();
+            chosen.retain(|number| listed[usize::from(*number)]);
+            if chosen.is_empty() {
+                chosen = numbers;
+            }
+            let expected: Vec<u8> =
+                chosen.iter().flat_map(|n| contents[usize::from(*n) - 1].clone()).collect();
+            prop_assert_eq!(assemble(&upload, &chosen, settle_size).unwrap(), expected.clone());
+            // And once more, as after a kill just before the object's rename.
+            prop_assert_eq!(assemble(&upload, &chosen, settle_size).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn completion_frees_the_parts_it_has_settled() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let id = store.create_upload("a", None).unwrap();
+        let upload = store.upload("a", &id).unwrap();
+        for number in 1..=9 {
+            keep_part(&upload, number, b"12345");
+        }
+        let numbers: Vec<u16> = (1..=9).collect();
+        assert_eq!(assemble(&upload, &numbers, 10).unwrap(), b"12345".repeat(9));
+        let files = fs::read_dir(&upload.folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let left = files.filter(|name| name.to_string_lossy().ends_with(PART_SUFFIX)).count();
+        assert_eq!(left, 1);
+    }
+
+    #[test]
+    fn an_upload_that_ended_meanwhile_takes_no_more_parts() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let id = store.create_upload("a", None).unwrap();
+        let [one, two] = [(); 2].map(|()| store.upload("a", &id).unwrap());
+        let file = one.part_file(1).unwrap();
+        two.abort().unwrap();
+        let error = one.keep_part(1, file, Digester::new(None).finish()).unwrap_err();
+        assert!(error.to_string().contains("NoSuchUpload"), "{error}");
+    }
+}

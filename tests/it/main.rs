@@ -1,0 +1,5 @@
+//! The tests of the package `recorder` that need more than one module.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod local_store;
