@@ -17,6 +17,7 @@ pub mod capture;
 pub mod children;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod error;
 pub mod events;
 #[cfg(feature = "local")]
@@ -25,6 +26,7 @@ pub mod logging;
 pub mod media;
 pub mod mp4;
 pub mod recording;
+pub mod run;
 pub mod secret;
 pub mod signals;
 pub mod upload;

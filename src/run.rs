@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use crate::config::{Bucket, Config, Destination, Encryption, Source};
+use crate::logging::Format;
 use crate::recording::report::Report;
 use crate::recording::status::StatusLine;
 use crate::recording::{self, Setup};
@@ -53,7 +54,7 @@ pub async fn run(
         store: Arc::new(store),
         dir: dir.path(),
         started,
-        status: StatusLine::new(!config.logging.is_json()),
+        status: StatusLine::new(config.logging.format != Format::Json),
     };
     match &config.destination {
         Destination::S3 { bucket, key } => {
@@ -64,8 +65,20 @@ pub async fn run(
         }
         #[cfg(feature = "local")]
         Destination::Local { dir: kept, key } => {
-            let server = crate::local::Server::start(kept, local_credentials()).await?;
-            let client = s3::client(local_settings(&server)).await;
+            let credentials = crate::local::Credentials::random();
+            let server = crate::local::Server::start(kept, credentials.clone()).await?;
+            let client = s3::client(ClientSettings {
+                // Any will do, but requests are signed for one.
+                region: Some("us-east-1".into()),
+                endpoint: Some(server.endpoint()),
+                force_path_style: true,
+                credentials: Some(aws_credential_types::Credentials::from_keys(
+                    credentials.access_key,
+                    credentials.secret_key,
+                    None,
+                )),
+            })
+            .await;
             let object = Object { bucket: crate::local::BUCKET.into(), key: key.clone() };
             let store = S3Store::new(client, object, s3::Encryption::BucketDefault);
             let mut report = recording::run(setup(store), stops).await;

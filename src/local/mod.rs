@@ -8,14 +8,17 @@
 //! completed by the next.
 //!
 //! ```text
-//! mod.rs ──▶ service.rs ──▶ store.rs    objects as files
-//! sockets    s3s's trait ├▶ uploads.rs  parts as files, completion
-//!                        └▶ body.rs     streams ◀─▶ files, digest.rs on the way
+//! mod.rs ──▶ service.rs ──▶ store.rs     objects as files
+//! sockets    s3s's trait ├▶ uploads.rs   parts as files, completion
+//!                        ├▶ body.rs      streams ◀─▶ files, digest.rs on the way
+//!                        └▶ rules.rs, convert.rs   parameters and types
 //! ```
 
 mod body;
+mod convert;
 mod digest;
 mod key;
+mod rules;
 mod service;
 mod store;
 mod uploads;
@@ -27,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
+use base64::Engine;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
@@ -41,6 +45,10 @@ use store::Store;
 /// The one bucket there is.
 pub const BUCKET: &str = "recordings";
 
+/// A page with a moving picture, its frame number, and a flash and a beep each
+/// second: what is recorded if nobody names a page.
+pub const TEST_PAGE: &str = include_str!("testpage.html");
+
 /// How long to wait when no connection can be accepted, which happens when the
 /// process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -50,6 +58,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Credentials {
     pub access_key: String,
     pub secret_key: String,
+}
+
+impl Credentials {
+    /// New ones for this process: nobody else on the machine gets at the folder
+    /// through the server.
+    #[must_use]
+    pub fn random() -> Self {
+        let mut bytes = [0; 32];
+        // The kernel answers less than 256 bytes whole once it has booted.
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+            .expect("the kernel has random bytes");
+        let secret_key = base64::prelude::BASE64_STANDARD.encode(bytes);
+        Self { access_key: "recorder".into(), secret_key }
+    }
 }
 
 impl fmt::Debug for Credentials {

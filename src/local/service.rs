@@ -1,25 +1,30 @@
 //! The operations of S3 that a recording needs, on the bucket's folder.
 //!
 //! Translates between s3s's types and `store.rs`, `uploads.rs` and `body.rs`.
-//! It must not touch files itself, and refuses what it would otherwise have to
-//! ignore: conditions, encryption, delimiters, copies from elsewhere.
+//! It must not touch files itself; what a parameter may say is in `rules.rs`, how
+//! the types of both sides map in `convert.rs`.
 
 use std::collections::HashMap;
 use std::io::{Seek as _, SeekFrom};
-use std::ops::Range as Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use s3s::dto::{self, ETag, StreamingBlob, Timestamp};
-use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::BUCKET;
 use super::body::{Promise, copy, drain, receive, send};
+use super::convert::{
+    checksum_of, chosen, listed_object, listed_part, listed_upload, promise_of, trailer,
+    with_checksum,
+};
 use super::digest::{Algorithm, Checksum, Digest};
-use super::store::{self, Error, Object, Store};
-use super::uploads::{Chosen, Completed, MAX_PART_NUMBER, Upload};
-
-/// S3's largest page of a list, and its default.
-const PAGE: usize = 1000;
+use super::rules::{
+    as_i32, as_i64, bytes_of, check_bucket, check_plain_list, check_unconditional,
+    check_unencrypted, composite_algorithm, composite_type, copied_bytes_of, cut, page_size,
+    part_number,
+};
+use super::store::{self, Error, Store};
+use super::uploads::{Completed, Upload};
 
 pub(super) struct Service {
     store: Store,
@@ -103,60 +108,6 @@ impl Service {
         self.files(move |_| upload.keep_part(number, file, kept)).await?;
         Ok(digest)
     }
-}
-
-/// The five checksum fields of an s3s type, as at most one [`Checksum`].
-macro_rules! checksum_of {
-    ($dto:expr) => {{
-        let fields = [
-            (Algorithm::Crc32, &$dto.checksum_crc32),
-            (Algorithm::Crc32c, &$dto.checksum_crc32c),
-            (Algorithm::Crc64Nvme, &$dto.checksum_crc64nvme),
-            (Algorithm::Sha1, &$dto.checksum_sha1),
-            (Algorithm::Sha256, &$dto.checksum_sha256),
-        ];
-        let mut given = fields.into_iter().filter_map(|(algorithm, value)| {
-            value.clone().map(|value| Checksum { algorithm, value })
-        });
-        match (given.next(), given.next()) {
-            (checksum, None) => Ok(checksum),
-            _ => Err(s3_error!(InvalidRequest, "more than one checksum")),
-        }
-    }};
-}
-
-/// An s3s type with the one of its five checksum fields set that is known.
-macro_rules! with_checksum {
-    ($checksum:expr, $dto:expr) => {{
-        let mut dto = $dto;
-        if let Some(Checksum { algorithm, value }) = $checksum {
-            match algorithm {
-                Algorithm::Crc32 => dto.checksum_crc32 = Some(value),
-                Algorithm::Crc32c => dto.checksum_crc32c = Some(value),
-                Algorithm::Crc64Nvme => dto.checksum_crc64nvme = Some(value),
-                Algorithm::Sha1 => dto.checksum_sha1 = Some(value),
-                Algorithm::Sha256 => dto.checksum_sha256 = Some(value),
-            }
-        }
-        dto
-    }};
-}
-
-/// What a request with a body promises about it.
-macro_rules! promise_of {
-    ($request:expr) => {
-        Promise {
-            length: $request.input.content_length,
-            content_md5: $request.input.content_md5.clone(),
-            checksum: checksum_of!($request.input)?,
-            trailer: $request
-                .headers
-                .get("x-amz-trailer")
-                .and_then(|name| name.to_str().ok())
-                .and_then(Algorithm::from_header),
-            trailers: $request.trailing_headers.clone(),
-        }
-    };
 }
 
 #[async_trait::async_trait]
@@ -357,7 +308,7 @@ impl S3 for Service {
             range.map_err(|_| s3_error!(InvalidArgument, "the copied range is malformed"))?;
         let number = part_number(input.part_number)?;
         let upload = self.open_upload(input.key, input.upload_id).await?;
-        let digest = self
+        let (digest, modified) = self
             .files(move |store| {
                 let (mut source, object) = store.get(&source)?;
                 let bytes = copied_bytes_of(range, object.size)?;
@@ -365,13 +316,14 @@ impl S3 for Service {
                 let part = upload.part_file(number)?;
                 let size = bytes.end - bytes.start;
                 let digest = copy(source, size, upload.checksum(), part.as_file())?;
+                let modified = part.as_file().metadata()?.modified()?;
                 upload.keep_part(number, part, digest.clone())?;
-                Ok(digest)
+                Ok((digest, modified))
             })
             .await?;
         let copied = dto::CopyPartResult {
             e_tag: Some(ETag::Strong(digest.md5)),
-            last_modified: Some(Timestamp::from(std::time::SystemTime::now())),
+            last_modified: Some(Timestamp::from(modified)),
             ..Default::default()
         };
         answer(dto::UploadPartCopyOutput {
@@ -404,22 +356,7 @@ impl S3 for Service {
             part_number_marker: input.part_number_marker,
             is_truncated: Some(truncated),
             next_part_number_marker: parts.last().map(|part| i32::from(part.number)),
-            parts: Some(
-                parts
-                    .into_iter()
-                    .map(|part| {
-                        let Digest { md5, size, checksum } = part.digest().clone();
-                        let listed = dto::Part {
-                            part_number: Some(i32::from(part.number)),
-                            e_tag: Some(ETag::Strong(md5)),
-                            size: Some(as_i64(size)),
-                            last_modified: Some(Timestamp::from(part.modified)),
-                            ..Default::default()
-                        };
-                        with_checksum!(checksum, listed)
-                    })
-                    .collect(),
-            ),
+            parts: Some(parts.iter().map(listed_part).collect()),
             ..Default::default()
         })
     }
@@ -507,140 +444,4 @@ impl S3 for Service {
 #[expect(clippy::unnecessary_wraps, reason = "the answer of every operation is a result")]
 fn answer<T>(output: T) -> S3Result<S3Response<T>> {
     Ok(S3Response::new(output))
-}
-
-fn check_bucket(bucket: &str) -> S3Result<()> {
-    if bucket == BUCKET {
-        Ok(())
-    } else {
-        Err(s3_error!(NoSuchBucket, "no bucket {bucket:?}: the only one here is {BUCKET:?}"))
-    }
-}
-
-fn check_unconditional(conditional: bool) -> S3Result<()> {
-    if conditional {
-        return Err(s3_error!(NotImplemented, "no If-Match or If-None-Match here"));
-    }
-    Ok(())
-}
-
-fn check_unencrypted(encryption: Option<&dto::ServerSideEncryption>) -> S3Result<()> {
-    match encryption {
-        Some(kind) => Err(s3_error!(NotImplemented, "no encryption with {:?} here", kind.as_str())),
-        None => Ok(()),
-    }
-}
-
-fn check_plain_list(elaborate: bool) -> S3Result<()> {
-    if elaborate {
-        return Err(s3_error!(NotImplemented, "no delimiter or encoding type here"));
-    }
-    Ok(())
-}
-
-/// The algorithm of an upload. The other type, full-object, would have the
-/// server read the whole recording once more at its end.
-fn composite_algorithm(
-    algorithm: Option<&dto::ChecksumAlgorithm>,
-    kind: Option<&dto::ChecksumType>,
-) -> S3Result<Option<Algorithm>> {
-    let Some(algorithm) = algorithm else { return Ok(None) };
-    let name = algorithm.as_str();
-    match Algorithm::from_name(name) {
-        None => Err(s3_error!(InvalidRequest, "no checksum algorithm {name:?}")),
-        // S3 knows this one for full objects only.
-        Some(Algorithm::Crc64Nvme) => Err(full_object()),
-        Some(_) if kind.is_some_and(|kind| *kind != composite_type()) => Err(full_object()),
-        algorithm => Ok(algorithm),
-    }
-}
-
-fn full_object() -> S3Error {
-    s3_error!(NotImplemented, "no full-object checksums of multipart uploads here")
-}
-
-fn composite_type() -> dto::ChecksumType {
-    dto::ChecksumType::from_static(dto::ChecksumType::COMPOSITE)
-}
-
-fn part_number(number: i32) -> S3Result<u16> {
-    match u16::try_from(number) {
-        Ok(number) if (1..=MAX_PART_NUMBER).contains(&number) => Ok(number),
-        _ => Err(s3_error!(
-            InvalidArgument,
-            "part number {number} is not between 1 and {MAX_PART_NUMBER}"
-        )),
-    }
-}
-
-fn chosen(part: dto::CompletedPart) -> S3Result<Chosen> {
-    let checksum = checksum_of!(part)?;
-    let (Some(number), Some(e_tag)) = (part.part_number, part.e_tag) else {
-        return Err(s3_error!(MalformedXML, "each part needs its number and ETag"));
-    };
-    Ok(Chosen { number: part_number(number)?, e_tag: e_tag.into_value(), checksum })
-}
-
-fn bytes_of(range: Option<dto::Range>, size: u64) -> S3Result<Bytes<u64>> {
-    match range {
-        None => Ok(0..size),
-        // No range of an object without bytes can be satisfied.
-        Some(_) if size == 0 => Err(S3ErrorCode::InvalidRange.into()),
-        Some(range) => Ok(range.check(size)?),
-    }
-}
-
-/// Unlike a read, a copy must have every byte it asks for.
-fn copied_bytes_of(range: Option<dto::Range>, size: u64) -> S3Result<Bytes<u64>> {
-    match range {
-        Some(dto::Range::Int { last: Some(last), .. }) if last >= size => {
-            Err(s3_error!(InvalidRange, "the copied range ends behind the object of {size} bytes"))
-        }
-        Some(dto::Range::Int { last: None, .. } | dto::Range::Suffix { .. }) => {
-            Err(s3_error!(InvalidArgument, "a copied range has a first and a last byte"))
-        }
-        range => bytes_of(range, size),
-    }
-}
-
-fn page_size(asked: Option<i32>) -> S3Result<usize> {
-    match asked.map(usize::try_from) {
-        None => Ok(PAGE),
-        Some(Ok(asked)) => Ok(asked.min(PAGE)),
-        Some(Err(_)) => Err(s3_error!(InvalidArgument, "the size of a page cannot be negative")),
-    }
-}
-
-/// Cuts a list to one page and says whether something was cut off.
-fn cut<T>(list: &mut Vec<T>, limit: usize) -> bool {
-    let truncated = limit > 0 && list.len() > limit;
-    list.truncate(limit);
-    truncated
-}
-
-fn listed_object(object: Object) -> dto::Object {
-    dto::Object {
-        key: Some(object.key),
-        size: Some(as_i64(object.size)),
-        last_modified: Some(Timestamp::from(object.modified)),
-        e_tag: Some(ETag::Strong(object.e_tag)),
-        ..Default::default()
-    }
-}
-
-fn listed_upload(upload: &Upload) -> dto::MultipartUpload {
-    dto::MultipartUpload {
-        key: Some(upload.key().to_owned()),
-        upload_id: Some(upload.id.clone()),
-        initiated: Some(Timestamp::from(upload.created)),
-        ..Default::default()
-    }
-}
-
-fn as_i64(size: u64) -> i64 {
-    i64::try_from(size).expect("a file has less than 2^63 bytes")
-}
-
-fn as_i32(count: usize) -> i32 {
-    i32::try_from(count).expect("a page has at most 1,000 entries")
 }

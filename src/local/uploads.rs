@@ -162,7 +162,7 @@ impl Store {
         }
         let e_tag = multipart_etag(&digests);
 
-        publish(&upload.assemble(&chosen, &all)?, &path)?;
+        publish(&upload.assemble(&chosen, &all, SETTLE_SIZE)?, &path)?;
         // The object is there: what is left is only litter, and no failure.
         if let Err(error) = upload.remove() {
             tracing::warn!(upload = upload.id, %error, "a completed upload left files behind");
@@ -193,6 +193,7 @@ impl Upload {
         let before = self.part(number)?;
         let name = file.path().file_name().map(|name| name.to_string_lossy().into_owned());
         let name = name.expect("a temporary file has a name of ASCII characters");
+        // In this order, so that a record that cannot be written takes the file with it.
         self.write_record(number, &Record { digest, file: name, offset: 0 })?;
         file.keep().map_err(io::Error::from)?;
         if let Some(before) = before {
@@ -258,8 +259,14 @@ impl Upload {
         fs::remove_dir_all(&self.folder)
     }
 
-    /// Writes the chosen parts into one file, one behind the other.
-    fn assemble(&self, chosen: &[Part], all: &BTreeMap<u16, Part>) -> Result<PathBuf> {
+    /// Writes the chosen parts into one file, one behind the other, and frees
+    /// what has been moved after every `settle_size` bytes.
+    fn assemble(
+        &self,
+        chosen: &[Part],
+        all: &BTreeMap<u16, Part>,
+        settle_size: u64,
+    ) -> Result<PathBuf> {
         let (mut file, path, done) = if let Some(done) = resumable(chosen, all) {
             let path = self.folder.join(&chosen[0].record.file);
             (OpenOptions::new().write(true).open(&path)?, path, done)
@@ -277,7 +284,7 @@ impl Upload {
         let mut settled = end;
         let mut moved: Vec<(&Part, Record)> = Vec::new();
         for part in &chosen[done..] {
-            if end - settled >= SETTLE_SIZE {
+            if end - settled >= settle_size {
                 file.sync_data()?;
                 for (part, record) in moved.drain(..) {
                     self.write_record(part.number, &record)?;
@@ -392,4 +399,99 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<(T, SystemTi
     };
     let modified = file.metadata()?.modified()?;
     Ok(Some((serde_json::from_reader(io::BufReader::new(file))?, modified)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::digest::Digester;
+    use super::*;
+
+    fn keep_part(upload: &Upload, number: u16, content: &[u8]) {
+        let mut file = upload.part_file(number).unwrap();
+        file.write_all(content).unwrap();
+        let mut digester = Digester::new(None);
+        digester.update(content);
+        upload.keep_part(number, file, digester.finish()).unwrap();
+    }
+
+    fn assemble(upload: &Upload, numbers: &[u16], settle_size: u64) -> Result<Vec<u8>> {
+        let all = upload.parts()?;
+        let chosen: Vec<Part> = numbers.iter().map(|number| all[number].clone()).collect();
+        Ok(fs::read(upload.assemble(&chosen, &all, settle_size)?)?)
+    }
+
+    proptest! {
+        /// A completion is cut short at any part, then the client may replace a
+        /// part and leave others out: the object is still what was asked for.
+        #[test]
+        fn an_interrupted_completion_loses_nothing(
+            contents in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 1..8),
+            listed in prop::collection::vec(any::<bool>(), 8),
+            interrupted_at in any::<prop::sample::Index>(),
+            replaced in prop::option::of(any::<prop::sample::Index>()),
+            settle_size in 0u64..20,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(dir.path()).unwrap();
+            let id = store.create_upload("a", None).unwrap();
+            let upload = store.upload("a", &id).unwrap();
+            let mut contents = contents;
+            let numbers: Vec<u16> = (1..).take(contents.len()).collect();
+            for (number, content) in numbers.iter().zip(&contents) {
+                keep_part(&upload, *number, content);
+            }
+
+            let broken = numbers[interrupted_at.index(numbers.len())];
+            let broken = upload.folder.join(&upload.part(broken).unwrap().unwrap().record.file);
+            fs::rename(&broken, dir.path().join("elsewhere")).unwrap();
+            prop_assert!(assemble(&upload, &numbers, settle_size).is_err());
+            fs::rename(dir.path().join("elsewhere"), &broken).unwrap();
+
+            if let Some(index) = replaced {
+                let index = index.index(numbers.len());
+                contents[index] = vec![b'r'; 5];
+                keep_part(&upload, numbers[index], &contents[index]);
+            }
+            let mut chosen: Vec<u16> = numbers.clone();
+            chosen.retain(|number| listed[usize::from(*number)]);
+            if chosen.is_empty() {
+                chosen = numbers;
+            }
+            let expected: Vec<u8> =
+                chosen.iter().flat_map(|n| contents[usize::from(*n) - 1].clone()).collect();
+            prop_assert_eq!(assemble(&upload, &chosen, settle_size).unwrap(), expected.clone());
+            // And once more, as after a kill just before the object's rename.
+            prop_assert_eq!(assemble(&upload, &chosen, settle_size).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn completion_frees_the_parts_it_has_settled() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let id = store.create_upload("a", None).unwrap();
+        let upload = store.upload("a", &id).unwrap();
+        for number in 1..=9 {
+            keep_part(&upload, number, b"12345");
+        }
+        let numbers: Vec<u16> = (1..=9).collect();
+        assert_eq!(assemble(&upload, &numbers, 10).unwrap(), b"12345".repeat(9));
+        let files = fs::read_dir(&upload.folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let left = files.filter(|name| name.to_string_lossy().ends_with(PART_SUFFIX)).count();
+        assert_eq!(left, 1);
+    }
+
+    #[test]
+    fn an_upload_that_ended_meanwhile_takes_no_more_parts() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let id = store.create_upload("a", None).unwrap();
+        let [one, two] = [(); 2].map(|()| store.upload("a", &id).unwrap());
+        let file = one.part_file(1).unwrap();
+        two.abort().unwrap();
+        let error = one.keep_part(1, file, Digester::new(None).finish()).unwrap_err();
+        assert!(error.to_string().contains("NoSuchUpload"), "{error}");
+    }
 }

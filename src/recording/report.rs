@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::machine::Outcome;
+use super::machine::{End, Media, Outcome};
 use crate::capture::Pictures;
 use crate::children::usage::Usage;
 use crate::events::Blame;
@@ -98,6 +98,42 @@ pub struct Upload {
     /// How often, and how long in all, the media had to wait for the store.
     pub stalls: u64,
     pub stalled_seconds: f64,
+}
+
+impl Report {
+    /// The end of the log: where the recording is, or why there is none.
+    pub fn log(&self) {
+        let Object { bucket, key, path, upload_id, parts, .. } = &self.object;
+        let seconds = self.duration_seconds;
+        match (&self.outcome.end, self.outcome.media) {
+            (End::Stopped(reason), Media::Complete) => {
+                tracing::info!(bucket, key, seconds, ?reason, "recording complete");
+            }
+            (_, Media::Complete | Media::Truncated) => {
+                tracing::error!(bucket, key, seconds, end = %self.end(), "recording cut short");
+            }
+            (_, Media::UploadOpen) => {
+                let parts = parts.unwrap_or_default();
+                let upload_id = upload_id.as_deref().unwrap_or_default();
+                tracing::error!(
+                    bucket, key, upload_id, parts, end = %self.end(),
+                    "the upload is left open and can be completed"
+                );
+            }
+            (End::Stopped(_), Media::Nothing) => tracing::info!("stopped before anything was recorded"),
+            (End::Failed(_), Media::Nothing) => tracing::error!(end = %self.end(), "nothing was recorded"),
+        }
+        if let Some(path) = path {
+            tracing::info!(path = %path.display(), "the recording");
+        }
+    }
+
+    fn end(&self) -> String {
+        match &self.outcome.end {
+            End::Stopped(reason) => format!("{reason:?}"),
+            End::Failed(failure) => failure.message.clone(),
+        }
+    }
 }
 
 impl Object {

@@ -446,8 +446,8 @@ async fn a_body_that_is_not_what_was_promised_is_refused_and_leaves_nothing() {
 #[tokio::test]
 async fn every_checksum_of_the_client_is_checked_and_answered() {
     let store = Store::start().await;
-    for algorithm in ChecksumAlgorithm::values() {
-        let algorithm = ChecksumAlgorithm::from(*algorithm);
+    for algorithm in ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"] {
+        let algorithm = ChecksumAlgorithm::from(algorithm);
         let put = store.s3.put_object().bucket(BUCKET).key("checked");
         let put = put.checksum_algorithm(algorithm.clone()).body(ByteStream::from(vec![7; 5000]));
         let put = put.send().await.unwrap();
