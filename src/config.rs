@@ -129,6 +129,12 @@ pub struct Size {
     pub height: u16,
 }
 
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
     /// The S3 server inside of this process, which keeps its objects under `dir`.

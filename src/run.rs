@@ -72,10 +72,12 @@ pub async fn run(
                 region: Some("us-east-1".into()),
                 endpoint: Some(server.endpoint()),
                 force_path_style: true,
-                credentials: Some(aws_credential_types::Credentials::from_keys(
+                credentials: Some(aws_credential_types::Credentials::new(
                     credentials.access_key,
                     credentials.secret_key,
                     None,
+                    None,
+                    "local",
                 )),
             })
             .await;
