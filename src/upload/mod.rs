@@ -137,6 +137,7 @@ impl<S: PartStore> Uploader<S> {
     /// Appends `pieces` to the recording. Waits only while the buffer is full,
     /// and before it takes a byte: a cancelled call has taken nothing, one that
     /// returned `Ok` all. Reports any part that has failed for good.
+    /// [`Error::TooLong`] takes nothing and leaves an upload that can be finished.
     pub async fn put(&mut self, pieces: Vec<Bytes>) -> Result<(), Error> {
         self.wait_for_room().await?;
         self.planner.push(pieces).map_err(|error| Error::TooLong(Arc::new(error)))?;

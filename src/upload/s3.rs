@@ -301,10 +301,7 @@ fn within(attempt: Duration) -> Builder {
     aws_sdk_s3::Config::builder().timeout_config(timeouts)
 }
 
-fn kind_of<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Kind
-where
-    E: Error + 'static,
-{
+fn kind_of<E: ProvideErrorMetadata + Error + 'static>(error: &SdkError<E>) -> Kind {
     if let Some(answer) = error.raw_response() {
         return kind_of_answer(answer.status().as_u16(), error.code());
     }
@@ -323,33 +320,40 @@ where
     }
 }
 
-fn causes(error: &(dyn Error + 'static)) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
 /// The code comes first: it is more exact, and an error may come with status 200.
 fn kind_of_answer(status: u16, code: Option<&str>) -> Kind {
-    match (code.unwrap_or_default(), status) {
-        ("SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded", _) => {
+    code.and_then(kind_of_code).unwrap_or(match status {
+        507 => Kind::Full,
+        429 | 503 => Kind::Throttled,
+        401 | 403 => Kind::Denied,
+        404 => Kind::Missing,
+        // A success that cannot be read was cut off or came from something between.
+        200..=299 | 408 | 500..=599 => Kind::Transient,
+        _ => Kind::Rejected,
+    })
+}
+
+/// Codes that say more than the status they come with.
+fn kind_of_code(code: &str) -> Option<Kind> {
+    Some(match code {
+        "SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded" => {
             Kind::Throttled
         }
-        // Damaged on the way, or in a race that the next attempt need not lose.
-        ("BadDigest" | "XAmzContentChecksumMismatch" | "IncompleteBody" | "OperationAborted", _)
-        | ("InternalError" | "RequestTimeout" | "RequestTimeTooSkewed", _)
-        // Roles renew their credentials, so the next attempt has others.
-        | ("ExpiredToken" | "ExpiredTokenException", _) => Kind::Transient,
-        ("AccessDenied" | "InvalidAccessKeyId" | "InvalidToken" | "SignatureDoesNotMatch", _) => {
+        // Damaged or held up on the way, or a race that the next attempt need not lose.
+        "BadDigest" | "XAmzContentChecksumMismatch" | "IncompleteBody" | "RequestTimeout"
+        | "RequestTimeTooSkewed" | "OperationAborted" | "InternalError"
+        // Roles renew their credentials, so a later attempt has others.
+        | "ExpiredToken" | "ExpiredTokenException" => Kind::Transient,
+        "AccessDenied" | "InvalidAccessKeyId" | "InvalidToken" | "SignatureDoesNotMatch" => {
             Kind::Denied
         }
-        ("NoSuchBucket" | "NoSuchUpload", _) => Kind::Missing,
-        (_, 507) => Kind::Full,
-        (_, 429 | 503) => Kind::Throttled,
-        (_, 401 | 403) => Kind::Denied,
-        (_, 404) => Kind::Missing,
-        // A success that cannot be read was cut off or came from something between.
-        (_, 200..=299 | 408 | 500..=599) => Kind::Transient,
-        _ => Kind::Rejected,
-    }
+        "NoSuchBucket" | "NoSuchUpload" => Kind::Missing,
+        _ => return None,
+    })
 }
 
 fn crc32(payload: &Payload) -> String {

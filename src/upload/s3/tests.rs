@@ -17,8 +17,14 @@ const COMPLETED: &str = "<CompleteMultipartUploadResult><ETag>\"all-2\"</ETag>\
 
 #[derive(Clone, Debug)]
 enum Answer {
-    Says { status: u16, headers: &'static str, body: String },
+    Says {
+        status: u16,
+        headers: &'static str,
+        body: String,
+    },
     HangsUp,
+    /// Keeps the connection open and says nothing.
+    Sleeps,
 }
 
 fn says(status: u16, body: &str) -> Answer {
@@ -75,7 +81,7 @@ impl Server {
             force_path_style: true,
             credentials: Some(Credentials::new("key", "secret", None, None, "test")),
         };
-        let requests = Arc::new(Mutex::default());
+        let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
         let log = Arc::clone(&requests);
         let mut answers: VecDeque<Answer> = answers.into_iter().collect();
         let task = tokio::spawn(async move {
@@ -120,7 +126,15 @@ async fn read(stream: TcpStream) -> Option<(Request, TcpStream)> {
 }
 
 async fn write(mut stream: TcpStream, answer: Answer) {
-    let Answer::Says { status, headers, body } = answer else { return };
+    let (status, headers, body) = match answer {
+        Answer::Says { status, headers, body } => (status, headers, body),
+        Answer::HangsUp => return,
+        Answer::Sleeps => {
+            // The client hangs up when its time is up.
+            let _ = stream.read_u8().await;
+            return;
+        }
+    };
     let length = if headers.contains("content-length") {
         String::new()
     } else {
@@ -336,6 +350,21 @@ async fn a_store_that_is_not_there_may_come_back() {
     );
     let error = store.create().await.unwrap_err();
     assert_eq!((error.kind, error.status), (Kind::Transient, None));
+}
+
+#[tokio::test]
+async fn an_attempt_without_an_answer_ends_when_its_time_is_up() {
+    let server = Server::answering(vec![Answer::Sleeps; 5]).await;
+    let request = server.store.client.head_object().bucket("recordings").key("a");
+    let brief = within(Duration::from_millis(20));
+    let answer = request.customize().config_override(brief).send().await;
+    let error = server.store.failure(Operation::Complete, answer.unwrap_err());
+    assert!(matches!(
+        error.source.as_ref().unwrap().downcast_ref(),
+        Some(SdkError::<aws_sdk_s3::operation::head_object::HeadObjectError>::TimeoutError(_))
+    ));
+    assert_eq!(error.kind, Kind::Transient);
+    assert_eq!(server.asked().len(), 3);
 }
 
 #[tokio::test]
