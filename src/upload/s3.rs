@@ -135,7 +135,7 @@ impl S3Store {
             kind: Kind::Transient,
             operation,
             object: self.object.clone(),
-            status: None,
+            status: Some(200),
             code: None,
             source: Some(what.into()),
         }
@@ -264,11 +264,13 @@ impl PartStore for S3Store {
             },
             Err(error) => self.failure(Operation::Complete, error),
         };
-        if error.kind.is_retryable() {
+        // An upload is gone once it is completed, so a repeated request whose
+        // first answer was lost is refused; and some servers say in a form of
+        // their own that all went well. The object decides.
+        let unreadable = error.status == Some(200) && error.code.is_none();
+        if error.kind.is_retryable() && !unreadable {
             return Err(error);
         }
-        // An upload is gone once it is completed, so a repeated request whose
-        // first answer was lost is refused. The object decides.
         self.find(parts, bytes).await.ok_or(error)
     }
 

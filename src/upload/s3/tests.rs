@@ -254,10 +254,22 @@ async fn a_completion_with_status_200_and_an_error_in_it_is_an_error() {
 #[tokio::test]
 async fn a_completion_that_says_nothing_is_no_completion() {
     for body in ["", "<CompleteMultipartUploadResult/>", "<CompleteMultipart"] {
-        let server = Server::answering(vec![says(200, body); 5]).await;
+        let server = Server::answering([says(200, body), says(404, "")]).await;
         let error = server.store.complete(&upload(), &two_parts(), 18).await.unwrap_err();
         assert_eq!(error.kind, Kind::Transient, "{body:?}: {error}");
     }
+}
+
+/// As moto answers, whose document has another name.
+#[tokio::test]
+async fn a_completion_that_cannot_be_read_finds_the_object() {
+    let answer = "<CompleteMultipartUploadResponse><ETag>\"all-2\"</ETag>\
+        </CompleteMultipartUploadResponse>";
+    let found = headers("content-length: 18\r\netag: \"all-2\"\r\n");
+    let server = Server::answering([says(200, answer), found]).await;
+    let completed = server.store.complete(&upload(), &two_parts(), 18).await.unwrap();
+    assert_eq!(completed.etag, "\"all-2\"");
+    assert_eq!(server.asked(), [COMPLETE, HEAD]);
 }
 
 #[tokio::test]
