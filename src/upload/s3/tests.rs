@@ -254,7 +254,7 @@ async fn a_completion_with_status_200_and_an_error_in_it_is_an_error() {
 #[tokio::test]
 async fn a_completion_that_says_nothing_is_no_completion() {
     for body in ["", "<CompleteMultipartUploadResult/>", "<CompleteMultipart"] {
-        let server = Server::answering(vec![says(200, body); 5]).await;
+        let server = Server::answering([says(200, body), says(404, "")]).await;
         let error = server.store.complete(&upload(), &two_parts(), 18).await.unwrap_err();
         assert_eq!(error.kind, Kind::Transient, "{body:?}: {error}");
     }
