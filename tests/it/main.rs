@@ -4,3 +4,4 @@
 
 mod local_store;
 mod mp4;
+mod tidy;
