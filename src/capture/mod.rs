@@ -8,6 +8,7 @@
 mod bus;
 pub(crate) mod pipeline;
 mod sample;
+mod xlib;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -112,6 +113,7 @@ impl Capture {
         settings: &Settings,
         events: mpsc::UnboundedSender<Event>,
     ) -> Result<(Self, mpsc::Receiver<Media>), Error> {
+        xlib::survive_loss_of_display();
         gst::init().map_err(Error::Init)?;
         let graph = pipeline::build(settings)?;
         let counters = Arc::new(Counters::default());
@@ -148,12 +150,13 @@ impl Capture {
     /// Ends at once; samples still in the encoders are lost, and the channel
     /// closes. Blocks while GStreamer's threads end.
     pub fn stop(&self) {
-        if let Err(error) = self.graph.pipeline.set_state(gst::State::Null) {
-            tracing::warn!(%error, "the capture does not stop");
-        }
-        // Without an end of the stream the callbacks still hold the channel open.
+        // The callbacks hold the channel open. They go first: without a display
+        // the source hangs, and GStreamer with it.
         for sink in [&self.graph.video_sink, &self.graph.audio_sink] {
             sink.set_callbacks(gst_app::AppSinkCallbacks::builder().build());
+        }
+        if let Err(error) = self.graph.pipeline.set_state(gst::State::Null) {
+            tracing::warn!(%error, "the capture does not stop");
         }
     }
 
