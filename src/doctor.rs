@@ -1,4 +1,6 @@
 //! `recorder doctor`.
-use std::process::ExitCode;
 use crate::config::Doctor;
-pub async fn run(_doctor: &Doctor) -> ExitCode { ExitCode::SUCCESS }
+use std::process::ExitCode;
+pub async fn run(_doctor: &Doctor) -> ExitCode {
+    ExitCode::SUCCESS
+}

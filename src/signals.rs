@@ -38,7 +38,11 @@ pub fn listen() -> std::io::Result<mpsc::UnboundedReceiver<Stop>> {
     Ok(receiver)
 }
 
-async fn next(terminate: &mut Signal, interrupt: &mut Signal, hang_up: &mut Signal) -> &'static str {
+async fn next(
+    terminate: &mut Signal,
+    interrupt: &mut Signal,
+    hang_up: &mut Signal,
+) -> &'static str {
     tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",

@@ -75,8 +75,7 @@ impl Browser {
         size: Size,
         page_timeout: Duration,
     ) -> Result<Self, Error> {
-        let (firefox, stdout, port) =
-            launch::firefox(tools, dir, display, sound, size).await?;
+        let (firefox, stdout, port) = launch::firefox(tools, dir, display, sound, size).await?;
         let (mut driver, url) = launch::geckodriver(tools, dir, port).await?;
         let session = launch::session(&mut driver, &url, page_timeout).await?;
         let console = console::Console::read(stdout);

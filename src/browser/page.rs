@@ -50,6 +50,20 @@ const ASK_LOADED: &str = "
         height: Math.round(innerHeight * devicePixelRatio),
     };";
 
+/// Calls back when the page's view has the given size: a kiosk window grows to
+/// the whole display only some time after it is there.
+const AWAIT_VIEW: &str = "
+    const [width, height, done] = arguments;
+    const look = () =>
+        Math.round(innerWidth * devicePixelRatio) === width &&
+        Math.round(innerHeight * devicePixelRatio) === height
+            ? done() : requestAnimationFrame(look);
+    look();";
+
+/// The window manager's part of the start takes a tenth of a second; a busy
+/// machine gets fifty times as long.
+const VIEW_DEADLINE: Duration = Duration::from_secs(5);
+
 /// Calls back when what the page has drawn so far is on the display: the first
 /// frame callback runs before its frame is composed, the second after it.
 const AWAIT_PAINTED: &str = "
@@ -64,8 +78,12 @@ impl Browser {
         let shown = redact_url(&page.url);
         let load = async {
             session.goto(page.url.as_str()).await.map_err(|error| not_loaded(error, page))?;
-            let loaded = ask(session, ASK_LOADED).await?;
-            loaded.check(page)?;
+            ask(session, ASK_LOADED).await?.check_answer(page)?;
+            let Size { width, height } = page.size;
+            let view = session.execute_async(AWAIT_VIEW, vec![width.into(), height.into()]);
+            if tokio::time::timeout(VIEW_DEADLINE, view).await.is_err() {
+                ask(session, ASK_LOADED).await?.check_view(page)?;
+            }
             session
                 .execute_async(AWAIT_PAINTED, vec![])
                 .await
@@ -118,7 +136,7 @@ async fn ask(session: &fantoccini::Client, script: &str) -> Result<Loaded, Error
 }
 
 impl Loaded {
-    fn check(&self, page: &Page) -> Result<(), Error> {
+    fn check_answer(&self, page: &Page) -> Result<(), Error> {
         let url = || redact_url(&page.url);
         if self.address.starts_with("about:") && page.url.scheme() != "about" {
             return Err(Error::Load { url: url(), reason: neterror(&self.address) });
@@ -126,6 +144,10 @@ impl Loaded {
         if self.status >= 400 {
             return Err(Error::Status { url: url(), status: self.status });
         }
+        Ok(())
+    }
+
+    fn check_view(&self, page: &Page) -> Result<(), Error> {
         let expected = page.size;
         if (self.width, self.height) != (expected.width.into(), expected.height.into()) {
             return Err(Error::View { width: self.width, height: self.height, expected });
@@ -151,9 +173,9 @@ fn not_loaded(error: CmdError, page: &Page) -> Error {
 
 /// Words for Firefox's error page `about:neterror?e=CODE&…`.
 fn neterror(address: &str) -> String {
-    let code = Url::parse(address)
-        .ok()
-        .and_then(|url| url.query_pairs().find(|(name, _)| name == "e").map(|(_, code)| code.into_owned()));
+    let code = Url::parse(address).ok().and_then(|url| {
+        url.query_pairs().find(|(name, _)| name == "e").map(|(_, code)| code.into_owned())
+    });
     match code.as_deref() {
         Some("dnsNotFound") => "its host name is not known".into(),
         Some("connectionFailure") => "the connection was refused".into(),
@@ -188,8 +210,10 @@ mod tests {
 
     #[test]
     fn error_pages_bad_statuses_and_wrong_sizes_are_not_filmed() {
-        assert!(loaded("https://example.org/", 200, 1280).check(&page()).is_ok());
-        assert!(loaded("https://example.org/", 0, 1280).check(&page()).is_ok());
+        let check =
+            |loaded: Loaded| loaded.check_answer(&page()).and_then(|()| loaded.check_view(&page()));
+        assert!(check(loaded("https://example.org/", 200, 1280)).is_ok());
+        assert!(check(loaded("https://example.org/", 0, 1280)).is_ok());
         for (loaded, expected) in [
             (loaded("about:neterror?e=dnsNotFound&u=x", 0, 1280), "its host name is not known"),
             (loaded("about:blank", 0, 1280), "shows an error page"),
@@ -197,7 +221,7 @@ mod tests {
             (loaded("https://example.org/", 503, 1280), "HTTP status 503"),
             (loaded("https://example.org/", 200, 1264), "view is 1264x720, not the 1280x720"),
         ] {
-            let error = loaded.check(&page()).expect_err("this page must not be filmed").to_string();
+            let error = check(loaded).expect_err("this page must not be filmed").to_string();
             assert!(error.contains(expected), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }

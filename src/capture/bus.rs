@@ -8,7 +8,7 @@ use gstreamer::prelude::*;
 use tokio::sync::{mpsc, watch};
 
 use super::Loudness;
-use super::pipeline::{AUDIO_LEVEL, AUDIO_SOURCE, VIDEO_SOURCE};
+use super::pipeline::{AUDIO_LEVEL, AUDIO_SOURCE};
 use crate::events::{Event, Failure, Stage};
 use crate::secret::scrub;
 
@@ -53,7 +53,6 @@ fn source(message: &gst::Message) -> String {
 
 fn stage(message: &gst::Message) -> Stage {
     match source(message).as_str() {
-        VIDEO_SOURCE => Stage::Display,
         AUDIO_SOURCE => Stage::Sound,
         _ => Stage::Capture,
     }

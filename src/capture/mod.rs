@@ -1,17 +1,18 @@
 //! Captures the display and the sound, encoded, as samples on one clock.
 //!
-//! Behind [`Capture`] lies GStreamer, and nothing else of the crate knows it.
-//! Where the pictures come from is settled in `pipeline.rs` alone, so that
-//! another way to grab the display changes nothing here.
+//! Behind [`Capture`] lie GStreamer and X, and nothing else of the crate knows
+//! them. Where the pictures come from is the business of `display.rs` alone.
 //! It must not know the file format, the upload, or why a recording ends.
 
 mod bus;
+mod display;
+mod grid;
 pub(crate) mod pipeline;
 mod sample;
-mod xlib;
+mod shared;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gstreamer as gst;
@@ -23,8 +24,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::Size;
-use crate::events::Event;
+use crate::error::chain;
+use crate::events::{Event, Failure, Stage};
 use crate::media::{Sample, Timestamp, Track, TrackConfig};
+use crate::secret::scrub;
+
+use display::Grabber;
 
 /// Samples between encoder and writer: two seconds of both tracks. Past that the
 /// encoder waits, and pictures are missed and counted.
@@ -53,6 +58,8 @@ pub enum Error {
     Missing(Vec<(&'static str, &'static str)>),
     #[error("the capture graph could not be built")]
     Graph(#[from] glib::BoolError),
+    #[error(transparent)]
+    Display(#[from] display::Error),
     #[error("the capture could not be started")]
     Start(#[source] gst::StateChangeError),
 }
@@ -70,12 +77,10 @@ pub enum Media {
 pub struct Pictures {
     /// Grabbed from the display.
     pub captured: u64,
-    /// Slots of the frame rate in which no picture could be grabbed.
-    pub missed: u64,
-    /// Shown twice in the file, to keep the frame rate constant.
+    /// Shown again in the file, because nothing was drawn meanwhile.
     pub repeated: u64,
-    /// Grabbed but not in the file.
-    pub dropped: u64,
+    /// Slots of the frame rate that the file lacks, because time was short.
+    pub missed: u64,
     /// In the file.
     pub encoded: u64,
 }
@@ -93,6 +98,9 @@ pub struct Loudness {
 #[derive(Debug)]
 pub struct Capture {
     graph: pipeline::Graph,
+    /// Present until the capture is stopped.
+    grabber: Mutex<Option<Grabber>>,
+    pictures: Arc<display::Counts>,
     counters: Arc<Counters>,
     loudness: watch::Receiver<Loudness>,
     bus: JoinHandle<()>,
@@ -100,8 +108,6 @@ pub struct Capture {
 
 #[derive(Debug, Default)]
 struct Counters {
-    captured: AtomicU64,
-    missed: AtomicU64,
     encoded: AtomicU64,
     sound_gaps: AtomicU64,
 }
@@ -113,61 +119,80 @@ impl Capture {
         settings: &Settings,
         events: mpsc::UnboundedSender<Event>,
     ) -> Result<(Self, mpsc::Receiver<Media>), Error> {
-        xlib::survive_loss_of_display();
         gst::init().map_err(Error::Init)?;
         let graph = pipeline::build(settings)?;
         let counters = Arc::new(Counters::default());
-        count_pictures(&graph, settings.fps, &counters);
         count_gaps(&graph, &counters);
         let (sender, receiver) = mpsc::channel(SAMPLES_IN_TRANSIT);
         sender.try_send(Media::Track(sample::audio_config())).expect("the channel is empty");
         forward(&graph.video_sink, Track::Video, settings.size, sender.clone(), &counters);
         forward(&graph.audio_sink, Track::Audio, settings.size, sender, &counters);
         let (level, loudness) = watch::channel(Loudness::default());
+        let pictures = Arc::new(display::Counts::default());
+        let lost = events.clone();
+        let grabber = Grabber::start(
+            &settings.display,
+            settings.size,
+            settings.fps,
+            graph.video_source.clone(),
+            Arc::clone(&pictures),
+            move |error| {
+                let failure = Failure::new(Stage::Display, scrub(&chain(&error)));
+                // The recording is over when nobody listens any more.
+                let _ = lost.send(Event::Failed(failure));
+            },
+        )?;
         let bus = graph.pipeline.bus().expect("a pipeline has a bus");
         let bus = tokio::spawn(bus::watch(bus, events, level));
-        let capture = Self { graph, counters, loudness, bus };
+        let grabber = Mutex::new(Some(grabber));
+        let capture = Self { graph, grabber, pictures, counters, loudness, bus };
         capture.graph.pipeline.set_state(gst::State::Playing).map_err(Error::Start)?;
         Ok((capture, receiver))
     }
 
     /// From now on pictures and sound are kept.
     pub fn start(&self) {
-        for valve in &self.graph.valves {
-            valve.set_property("drop", false);
-        }
+        self.graph.audio_valve.set_property("drop", false);
+        self.with_grabber(Grabber::film);
     }
 
     /// Ends both tracks. The channel closes when the last sample is through.
     pub fn send_eos(&self) {
-        // Valves that never opened would hold the end back as well.
-        self.start();
-        if !self.graph.pipeline.send_event(gst::event::Eos::new()) {
-            tracing::warn!("the capture refuses to end in order");
+        // A valve that never opened would hold the end back as well.
+        self.graph.audio_valve.set_property("drop", false);
+        self.with_grabber(Grabber::finish);
+        if !self.graph.audio_source.send_event(gst::event::Eos::new()) {
+            tracing::warn!("the sound refuses to end in order");
         }
     }
 
     /// Ends at once; samples still in the encoders are lost, and the channel
     /// closes. Blocks while GStreamer's threads end.
     pub fn stop(&self) {
-        // The callbacks hold the channel open. They go first: without a display
-        // the source hangs, and GStreamer with it.
-        for sink in [&self.graph.video_sink, &self.graph.audio_sink] {
-            sink.set_callbacks(gst_app::AppSinkCallbacks::builder().build());
-        }
         if let Err(error) = self.graph.pipeline.set_state(gst::State::Null) {
             tracing::warn!(%error, "the capture does not stop");
+        }
+        // After the pipeline, which no longer holds up what it is handed.
+        drop(self.grabber.lock().unwrap_or_else(PoisonError::into_inner).take());
+        // Without an end of the stream the callbacks still hold the channel open.
+        for sink in [&self.graph.video_sink, &self.graph.audio_sink] {
+            sink.set_callbacks(gst_app::AppSinkCallbacks::builder().build());
         }
     }
 
     pub fn pictures(&self) -> Pictures {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Pictures {
-            captured: load(&self.counters.captured),
-            missed: load(&self.counters.missed),
-            repeated: self.graph.rate.property::<u64>("duplicate"),
-            dropped: self.graph.rate.property::<u64>("drop"),
+            captured: load(&self.pictures.captured),
+            repeated: load(&self.pictures.repeated),
+            missed: load(&self.pictures.missed),
             encoded: load(&self.counters.encoded),
+        }
+    }
+
+    fn with_grabber(&self, order: impl FnOnce(&Grabber)) {
+        if let Some(grabber) = &*self.grabber.lock().unwrap_or_else(PoisonError::into_inner) {
+            order(grabber);
         }
     }
 
@@ -194,36 +219,15 @@ impl Drop for Capture {
     }
 }
 
-/// Counts the pictures that pass the valve and the slots without one.
-fn count_pictures(graph: &pipeline::Graph, fps: u32, counters: &Arc<Counters>) {
-    let [valve, _] = &graph.valves;
-    let pad = valve.static_pad("src").expect("a valve has a source pad");
-    let counters = Arc::clone(counters);
-    let slot = gst::ClockTime::SECOND.nseconds() / u64::from(fps);
-    let last = AtomicU64::new(u64::MAX);
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        if let Some(pts) = info.buffer().and_then(|buffer| buffer.pts()) {
-            let pts = pts.nseconds();
-            let before = last.swap(pts, Ordering::Relaxed);
-            if before != u64::MAX {
-                let slots = (pts.saturating_sub(before) + slot / 2) / slot;
-                counters.missed.fetch_add(slots.saturating_sub(1), Ordering::Relaxed);
-            }
-            counters.captured.fetch_add(1, Ordering::Relaxed);
-        }
-        gst::PadProbeReturn::Ok
-    });
-}
-
 fn count_gaps(graph: &pipeline::Graph, counters: &Arc<Counters>) {
-    let [_, valve] = &graph.valves;
-    let pad = valve.static_pad("src").expect("a valve has a source pad");
+    let pad = graph.audio_valve.static_pad("src").expect("a valve has a source pad");
     let counters = Arc::clone(counters);
     let first = AtomicU64::new(1);
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         // The first buffer after the valve opened follows a gap of our own making.
         let first = first.swap(0, Ordering::Relaxed) == 1;
-        let gap = info.buffer().is_some_and(|buffer| buffer.flags().contains(gst::BufferFlags::DISCONT));
+        let gap =
+            info.buffer().is_some_and(|buffer| buffer.flags().contains(gst::BufferFlags::DISCONT));
         if gap && !first {
             counters.sound_gaps.fetch_add(1, Ordering::Relaxed);
         }
@@ -241,8 +245,7 @@ fn forward(
 ) {
     let counters = Arc::clone(counters);
     // Dropped at the end of the stream: that is what closes the channel.
-    let sender = std::sync::Mutex::new(Some(sender));
-    let sender = Arc::new(sender);
+    let sender = Arc::new(Mutex::new(Some(sender)));
     let at_end = Arc::clone(&sender);
     let mut described = track == Track::Audio;
     let callbacks = gst_app::AppSinkCallbacks::builder()
@@ -275,7 +278,9 @@ fn forward(
 }
 
 fn missing_text(missing: &[(&str, &str)]) -> String {
-    let elements: Vec<_> =
-        missing.iter().map(|(name, package)| format!("{name} (Debian package {package})")).collect();
+    let elements: Vec<_> = missing
+        .iter()
+        .map(|(name, package)| format!("{name} (Debian package {package})"))
+        .collect();
     elements.join(", ")
 }

@@ -1,12 +1,12 @@
 //! Builds the capture graph: what is connected to what, and with which settings.
 //!
 //! ```text
-//! ximagesrc → valve → queue → videorate → videoconvert → x264enc → appsink
+//! appsrc (display.rs) → videoconvert → x264enc → appsink
 //! pulsesrc → valve → queue → audioconvert → level → avenc_aac → appsink
 //! ```
 //!
 //! Both sources are stamped by one clock, so picture and sound need no constant
-//! between them. The valves stay closed until the page is worth filming. No
+//! between them. The valve stays closed until the page is worth filming. No
 //! callback and no policy is set up here. Why each number of the encoders is
 //! what it is: `docs/encoding.md`.
 
@@ -19,13 +19,12 @@ use super::{Error, Settings};
 use crate::children::sound::SAMPLE_RATE;
 
 /// Names by which messages and failures are told apart.
-pub(super) const VIDEO_SOURCE: &str = "display";
 pub(super) const AUDIO_SOURCE: &str = "sound";
 pub(super) const AUDIO_LEVEL: &str = "level";
 
 /// Raw pictures that may wait while the encoder is busy: 8 MB each at 1080p, and
 /// more than a tenth of a second would only hide that the machine is too small.
-const WAITING_PICTURES: u32 = 4;
+const WAITING_PICTURES: u64 = 2;
 /// Sound that may wait: it costs nothing, and a gap in it is heard.
 const WAITING_SOUND: gst::ClockTime = gst::ClockTime::from_seconds(2);
 
@@ -44,8 +43,9 @@ pub(super) const AUDIO_CHANNELS: u16 = 2;
 /// The graph and the places in it that somebody has to reach.
 pub(super) struct Graph {
     pub(super) pipeline: gst::Pipeline,
-    pub(super) valves: [gst::Element; 2],
-    pub(super) rate: gst::Element,
+    pub(super) video_source: gst_app::AppSrc,
+    pub(super) audio_source: gst::Element,
+    pub(super) audio_valve: gst::Element,
     pub(super) video_sink: gst_app::AppSink,
     pub(super) audio_sink: gst_app::AppSink,
 }
@@ -58,11 +58,10 @@ impl std::fmt::Debug for Graph {
 
 /// The elements the graph is made of and the Debian package of each.
 pub(crate) const ELEMENTS: &[(&str, &str)] = &[
-    ("ximagesrc", "gstreamer1.0-plugins-good"),
+    ("appsrc", "gstreamer1.0-plugins-base"),
     ("pulsesrc", "gstreamer1.0-pulseaudio"),
     ("valve", "libgstreamer1.0-0"),
     ("queue", "libgstreamer1.0-0"),
-    ("videorate", "gstreamer1.0-plugins-base"),
     ("videoconvert", "gstreamer1.0-plugins-base"),
     ("audioconvert", "gstreamer1.0-plugins-base"),
     ("level", "gstreamer1.0-plugins-good"),
@@ -84,25 +83,29 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
         return Err(Error::Missing(missing));
     }
     let fps = i32::try_from(settings.fps).expect("the configuration allows 60 at most");
-    let video_source = make("ximagesrc", VIDEO_SOURCE)
-        .property("display-name", &settings.display)
-        .property("show-pointer", false)
-        .property("use-damage", false)
-        .build()?;
     let audio_source = make("pulsesrc", AUDIO_SOURCE)
         .property("server", &settings.sound_server)
         .property("device", &settings.sound_monitor)
         .property("client-name", "recorder")
         .property("provide-clock", false)
         .build()?;
-    let rate = make("videorate", "rate").property("skip-to-first", true).build()?;
-    let video_valve = make("valve", "video-valve").property("drop", true).build()?;
     let audio_valve = make("valve", "audio-valve").property("drop", true).build()?;
 
     let raw = gst::Caps::builder("video/x-raw")
+        .field("format", "BGRx")
         .field("framerate", gst::Fraction::new(fps, 1))
         .field("width", i32::from(settings.size.width))
         .field("height", i32::from(settings.size.height))
+        .build();
+    let video_source = gst_app::AppSrc::builder()
+        .name("display")
+        .caps(&raw)
+        .format(gst::Format::Time)
+        .is_live(true)
+        .block(true)
+        .max_buffers(WAITING_PICTURES)
+        // Pictures alone are counted.
+        .max_bytes(0)
         .build();
     let planar = gst::Caps::builder("video/x-raw")
         .field("format", "I420")
@@ -111,15 +114,7 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
         .field("colorimetry", "bt709")
         .build();
     let video = [
-        video_source,
-        caps_filter("video-raw", &raw)?,
-        video_valve.clone(),
-        queue("video-queue")
-            .property("max-size-buffers", WAITING_PICTURES)
-            .property("max-size-bytes", 0u32)
-            .property("max-size-time", 0u64)
-            .build()?,
-        rate.clone(),
+        video_source.clone().upcast(),
         make("videoconvert", "convert").property("n-threads", 1u32).build()?,
         caps_filter("video-planar", &planar)?,
         x264(settings)?,
@@ -129,7 +124,7 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
         .field("channels", i32::from(AUDIO_CHANNELS))
         .build();
     let audio = [
-        audio_source,
+        audio_source.clone(),
         caps_filter("audio-raw", &sound)?,
         audio_valve.clone(),
         queue("audio-queue")
@@ -138,7 +133,9 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
             .property("max-size-time", WAITING_SOUND.nseconds())
             .build()?,
         make("audioconvert", "audio-convert").build()?,
-        make("level", AUDIO_LEVEL).property("interval", gst::ClockTime::SECOND.nseconds()).build()?,
+        make("level", AUDIO_LEVEL)
+            .property("interval", gst::ClockTime::SECOND.nseconds())
+            .build()?,
         // The encoder takes planar floats only.
         make("audioconvert", "audio-planar").build()?,
         make("avenc_aac", "aac")
@@ -158,13 +155,7 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
     let audio_sink = sink("audio-sink", &coded_audio);
     link(&pipeline, &video, &video_sink)?;
     link(&pipeline, &audio, &audio_sink)?;
-    Ok(Graph {
-        pipeline,
-        valves: [video_valve, audio_valve],
-        rate,
-        video_sink,
-        audio_sink,
-    })
+    Ok(Graph { pipeline, video_source, audio_source, audio_valve, video_sink, audio_sink })
 }
 
 fn x264(settings: &Settings) -> Result<gst::Element, glib::BoolError> {

@@ -161,8 +161,9 @@ async fn set(plan: Plan, events: mpsc::UnboundedSender<Event>) -> Result<Set, Fa
     let capture = tokio::task::spawn_blocking(move || Capture::prepare(&settings, events));
     let capture = async {
         match capture.await {
-            Ok(prepared) => prepared
-                .map_err(|error| Failure::new(Stage::Capture, scrub(&chain(&error)))),
+            Ok(prepared) => {
+                prepared.map_err(|error| Failure::new(Stage::Capture, scrub(&chain(&error))))
+            }
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
     };

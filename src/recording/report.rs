@@ -120,8 +120,12 @@ impl Report {
                     "the upload is left open and can be completed"
                 );
             }
-            (End::Stopped(_), Media::Nothing) => tracing::info!("stopped before anything was recorded"),
-            (End::Failed(_), Media::Nothing) => tracing::error!(end = %self.end(), "nothing was recorded"),
+            (End::Stopped(_), Media::Nothing) => {
+                tracing::info!("stopped before anything was recorded")
+            }
+            (End::Failed(_), Media::Nothing) => {
+                tracing::error!(end = %self.end(), "nothing was recorded")
+            }
         }
         if let Some(path) = path {
             tracing::info!(path = %path.display(), "the recording");
@@ -138,11 +142,8 @@ impl Report {
 
 impl Object {
     pub(super) fn new(object: &store::Object, written: Written) -> Self {
-        let mut told = Self {
-            bucket: object.bucket.clone(),
-            key: object.key.clone(),
-            ..Self::default()
-        };
+        let mut told =
+            Self { bucket: object.bucket.clone(), key: object.key.clone(), ..Self::default() };
         if let Some(completed) = written.completed {
             told.bytes = Some(completed.bytes);
             told.etag = Some(completed.etag);

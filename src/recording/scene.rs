@@ -44,15 +44,19 @@ impl Ground {
         let display = async {
             Display::start(tools, page.size).await.map_err(|error| failure(Stage::Display, &error))
         };
-        let sound = async {
-            Sound::start(tools, dir).await.map_err(|error| failure(Stage::Sound, &error))
-        };
+        let sound =
+            async { Sound::start(tools, dir).await.map_err(|error| failure(Stage::Sound, &error)) };
         let (display, sound) = tokio::try_join!(display, sound)?;
         Ok(Self { display, sound })
     }
 
     /// What the capture has to know of this scene.
-    pub(super) fn capture_settings(&self, page: &Page, fps: u32, threads: u32) -> capture::Settings {
+    pub(super) fn capture_settings(
+        &self,
+        page: &Page,
+        fps: u32,
+        threads: u32,
+    ) -> capture::Settings {
         capture::Settings {
             display: self.display.name().to_owned(),
             sound_server: self.sound.server(),

@@ -67,7 +67,7 @@ fn line(snapshot: &Snapshot, fps: u64) -> String {
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     let megabytes = snapshot.bytes / 1_000_000;
     let tenths = snapshot.bytes / 100_000 % 10;
-    let lost = snapshot.pictures.missed + snapshot.pictures.dropped;
+    let lost = snapshot.pictures.missed;
     let loudness = match snapshot.loudness {
         Some(peak) if peak > SILENCE_DB => format!("{peak:.0} dB"),
         _ => "silence".into(),
@@ -91,7 +91,7 @@ mod tests {
             state: State::Recording,
             length: Duration::from_secs(3723),
             bytes: 12_345_678,
-            pictures: Pictures { missed: 2, dropped: 1, ..Pictures::default() },
+            pictures: Pictures { missed: 3, ..Pictures::default() },
             loudness: Some(-18.4),
         };
         assert_eq!(

@@ -64,7 +64,7 @@ pub struct Picture {
     pub flash: u8,
 }
 
-/// Decoded sound, mixed to one channel.
+/// The first channel of the decoded sound.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sound {
     /// Samples per second.
@@ -169,7 +169,8 @@ fn decode(path: &Path, folder: &Path, with_sound: bool) -> Result<(), ObserveErr
     );
     // Without a time base of its own every output would round to its frame rate.
     let picture = "-fps_mode passthrough -enc_time_base 1:90000";
-    let sound = "-map 0:a:0 -ac 1 -c:a pcm_f32le";
+    // The first channel: a mixture would depend on how ffmpeg weighs them.
+    let sound = "-map 0:a:0 -af pan=mono|c0=c0 -c:a pcm_f32le";
     let mut arguments = Arguments::new();
     arguments.words("-hide_banner -loglevel error -nostdin -y -copyts -i").path(path);
     arguments.words("-filter_complex").word(&filter);

@@ -36,7 +36,7 @@ fn recorded_from(input: &str, options: &str) -> Analysis {
         .args(input.split_whitespace())
         .args(["-i", clip])
         .args(options.split_whitespace().map(|word| if word == "CLIP" { clip } else { word }))
-        .args("-c:v libx264 -preset ultrafast -c:a aac -b:a 160k -ac 2".split_whitespace())
+        .args("-c:v libx264 -preset ultrafast -c:a aac -b:a 160k".split_whitespace())
         .arg(&path)
         .status()
         .unwrap();

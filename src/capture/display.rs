@@ -1,0 +1,322 @@
+//! Grabs the X display whenever something was drawn, into shared memory.
+//!
+//! One thread of its own: it waits for the server's word that the picture has
+//! changed (XDamage), grabs the whole screen (MIT-SHM) and hands it to the
+//! pipeline with the time `grid.rs` gives it. While nothing is drawn it sleeps
+//! and shows the last picture again. It must not know the encoder.
+//!
+//! Not `ximagesrc`, because that samples by a timer, which beats against the
+//! page's own rhythm, and because Xlib ends the process when the server dies.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use x11rb::connection::Connection;
+use x11rb::protocol::damage::{self, ConnectionExt as _, ReportLevel};
+use x11rb::protocol::shm::{self, ConnectionExt as _};
+use x11rb::protocol::xfixes::ConnectionExt as _;
+use x11rb::protocol::xproto::{ImageFormat, Window};
+use x11rb::rust_connection::RustConnection;
+
+use super::grid::{Grid, Step};
+use super::shared::{Picture, Pool};
+use crate::config::Size;
+
+/// Pictures in memory: one being grabbed, one kept to be shown again, and those
+/// that wait for the encoder or are in it.
+const PICTURES: usize = 6;
+
+/// The browser sends what it has drawn in several pieces; they are there within
+/// this time after the first.
+const SETTLE: Duration = Duration::from_millis(3);
+
+/// Bytes of a pixel: blue, green, red and one unused.
+const PIXEL: usize = 4;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the display {display} does not accept the capture")]
+    Connect { display: String, source: x11rb::errors::ConnectError },
+    #[error("the display is {found}, not {expected} with 24 bits a pixel")]
+    Format { found: String, expected: Size },
+    #[error("the display lacks an extension that the capture needs")]
+    Extension(#[source] x11rb::errors::ReplyError),
+    #[error("the display went away")]
+    Lost(#[from] x11rb::errors::ConnectionError),
+    #[error("the display could not be grabbed")]
+    Grab(#[from] x11rb::errors::ReplyError),
+    #[error("the display has no more ids")]
+    Ids(#[from] x11rb::errors::ReplyOrIdError),
+    #[error("memory for pictures could not be shared with the display")]
+    Memory(#[from] std::io::Error),
+}
+
+/// Counts for the report.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) captured: AtomicU64,
+    pub(super) repeated: AtomicU64,
+    pub(super) missed: AtomicU64,
+}
+
+/// The grabbing thread. Dropping it ends the thread without ending the stream.
+#[derive(Debug)]
+pub(super) struct Grabber {
+    orders: Arc<Orders>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread is told, and how it is woken.
+#[derive(Debug)]
+struct Orders {
+    order: AtomicU8,
+    wake: std::os::fd::OwnedFd,
+}
+
+/// An order only ever rises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+enum Order {
+    Wait,
+    Film,
+    /// End the stream after the last picture.
+    Finish,
+    /// End at once.
+    Leave,
+}
+
+impl Grabber {
+    /// Connects to the display and waits for [`Grabber::film`]. `failed` is
+    /// called once if the display is lost.
+    pub(super) fn start(
+        display: &str,
+        size: Size,
+        fps: u32,
+        source: gst_app::AppSrc,
+        counts: Arc<Counts>,
+        failed: impl FnOnce(Error) + Send + 'static,
+    ) -> Result<Self, Error> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(std::io::Error::from)?;
+        let orders = Arc::new(Orders { order: AtomicU8::new(Order::Wait as u8), wake });
+        let screen = Screen::open(display, size)?;
+        let stream = source.clone();
+        let film = Film { screen, source, counts, orders: Arc::clone(&orders), fps };
+        let thread = std::thread::Builder::new().name("grab".into()).spawn(move || {
+            if let Err(error) = film.run() {
+                failed(error);
+                // What was grabbed so far is to be kept, and a file needs an end.
+                let _ = stream.end_of_stream();
+            }
+        })?;
+        Ok(Self { orders, thread: Some(thread) })
+    }
+
+    /// Takes the first picture now, and from now on one for each slot.
+    pub(super) fn film(&self) {
+        self.orders.give(Order::Film);
+    }
+
+    /// Ends the stream.
+    pub(super) fn finish(&self) {
+        self.orders.give(Order::Finish);
+    }
+}
+
+impl Drop for Grabber {
+    fn drop(&mut self) {
+        self.orders.give(Order::Leave);
+        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+impl Orders {
+    fn give(&self, order: Order) {
+        self.order.fetch_max(order as u8, Ordering::SeqCst);
+        // Full means that the thread has not even woken up for the last one.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    fn current(&self) -> Order {
+        // What woke the thread has been seen.
+        let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+        match self.order.load(Ordering::SeqCst) {
+            0 => Order::Wait,
+            1 => Order::Film,
+            2 => Order::Finish,
+            _ => Order::Leave,
+        }
+    }
+}
+
+/// Everything the thread owns.
+struct Film {
+    screen: Screen,
+    source: gst_app::AppSrc,
+    counts: Arc<Counts>,
+    orders: Arc<Orders>,
+    fps: u32,
+}
+
+impl Film {
+    fn run(mut self) -> Result<(), Error> {
+        let mut grid: Option<Grid> = None;
+        let mut last: Option<gst::Buffer> = None;
+        let mut drawn = None;
+        let settle = i64::try_from(SETTLE.as_nanos()).expect("a few milliseconds");
+        loop {
+            match self.orders.current() {
+                Order::Wait => {
+                    self.wait(None)?;
+                    continue;
+                }
+                Order::Film => {}
+                Order::Finish => {
+                    // A pipeline that is going down takes no end any more.
+                    let _ = self.source.end_of_stream();
+                    return Ok(());
+                }
+                Order::Leave => return Ok(()),
+            }
+            // Without a clock there is no time yet to give a picture.
+            let Some(now) = self.source.current_running_time() else {
+                self.wait(Some(settle))?;
+                continue;
+            };
+            let now = i64::try_from(now.nseconds()).expect("a recording lasts less than 292 years");
+            let mut waited_for = None;
+            if self.screen.has_changed()? {
+                drawn.get_or_insert(now);
+            }
+            let grid = grid.get_or_insert_with(|| {
+                drawn = Some(now - settle);
+                Grid::new(self.fps, now)
+            });
+            let settled = drawn.filter(|drawn| now - drawn >= settle);
+            let step = match grid.step(now, settled) {
+                Step::WaitUntil(until) => {
+                    let until = drawn.map_or(until, |drawn| until.min(drawn + settle));
+                    waited_for = Some(until.max(now + 1) - now);
+                    None
+                }
+                Step::Grab { presentation } => Some((presentation, true)),
+                Step::Repeat { presentation } => Some((presentation, false)),
+            };
+            self.counts.missed.store(grid.missed(), Ordering::Relaxed);
+            let Some((presentation, grab)) = step else {
+                self.wait(waited_for)?;
+                continue;
+            };
+            // All memory waits for the encoder: the last picture stands in.
+            let picture = if grab { self.screen.grab()? } else { None };
+            if let Some(picture) = picture {
+                drawn = None;
+                self.counts.captured.fetch_add(1, Ordering::Relaxed);
+                last = Some(gst::Buffer::from_slice(picture));
+            } else {
+                self.counts.repeated.fetch_add(1, Ordering::Relaxed);
+            }
+            let Some(last) = &last else { continue };
+            if self.source.push_buffer(self.stamped(last, presentation)).is_err() {
+                // The pipeline has ended; it says why itself.
+                return Ok(());
+            }
+        }
+    }
+
+    /// The picture as the frame of one slot. Shares the picture's memory.
+    fn stamped(&self, picture: &gst::Buffer, presentation: i64) -> gst::Buffer {
+        let mut buffer = picture.copy();
+        let writable = buffer.get_mut().expect("a fresh copy has one owner");
+        let presentation = u64::try_from(presentation).expect("slots come after the start");
+        writable.set_pts(gst::ClockTime::from_nseconds(presentation));
+        writable.set_duration(gst::ClockTime::SECOND / u64::from(self.fps));
+        buffer
+    }
+
+    /// Sleeps for `nanos`, or for ever, but not past an order or a drawing.
+    fn wait(&self, nanos: Option<i64>) -> Result<(), Error> {
+        let timeout = nanos.map(|nanos| Timespec {
+            tv_sec: nanos / 1_000_000_000,
+            tv_nsec: nanos % 1_000_000_000,
+        });
+        let display = self.screen.connection.stream();
+        let mut sources =
+            [PollFd::new(display, PollFlags::IN), PollFd::new(&self.orders.wake, PollFlags::IN)];
+        match poll(&mut sources, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(Error::Memory(error.into())),
+        }
+    }
+}
+
+/// The connection to the display and all that lives in it.
+struct Screen {
+    connection: RustConnection,
+    root: Window,
+    size: Size,
+    damage: damage::Damage,
+    pool: Pool,
+    segments: Vec<shm::Seg>,
+}
+
+impl Screen {
+    fn open(display: &str, size: Size) -> Result<Self, Error> {
+        let (connection, number) = x11rb::connect(Some(display))
+            .map_err(|source| Error::Connect { display: display.into(), source })?;
+        let screen = &connection.setup().roots[number];
+        let root = screen.root;
+        let (width, height, depth) =
+            (screen.width_in_pixels, screen.height_in_pixels, screen.root_depth);
+        if (width, height, depth) != (size.width, size.height, 24) {
+            let found = format!("{width}x{height} with {depth} bits");
+            return Err(Error::Format { found, expected: size });
+        }
+        // Each extension wants to hear first which version of it is meant.
+        connection.xfixes_query_version(5, 0)?.reply().map_err(Error::Extension)?;
+        connection.damage_query_version(1, 1)?.reply().map_err(Error::Extension)?;
+        connection.shm_query_version()?.reply().map_err(Error::Extension)?;
+        let damage = connection.generate_id()?;
+        connection.damage_create(damage, root, ReportLevel::NON_EMPTY)?.check()?;
+        let bytes = usize::from(width) * usize::from(height) * PIXEL;
+        let (pool, files) = Pool::new(PICTURES, bytes)?;
+        let mut segments = Vec::with_capacity(PICTURES);
+        for file in files {
+            let segment = connection.generate_id()?;
+            connection.shm_attach_fd(segment, file, false)?.check()?;
+            segments.push(segment);
+        }
+        Ok(Self { connection, root, size, damage, pool, segments })
+    }
+
+    /// Whether something was drawn since the last grab.
+    fn has_changed(&self) -> Result<bool, Error> {
+        let mut changed = false;
+        // The only events this connection asked for.
+        while self.connection.poll_for_event()?.is_some() {
+            changed = true;
+        }
+        Ok(changed)
+    }
+
+    /// The picture of this moment, unless all memory is in use.
+    fn grab(&mut self) -> Result<Option<Picture>, Error> {
+        let Some(picture) = self.pool.lend() else { return Ok(None) };
+        // First forget the damage, then look: what is drawn in between is told again.
+        self.connection.damage_subtract(self.damage, x11rb::NONE, x11rb::NONE)?;
+        let Size { width, height } = self.size;
+        let (format, segment) = (ImageFormat::Z_PIXMAP.into(), self.segments[picture.index()]);
+        self.connection
+            .shm_get_image(self.root, 0, 0, width, height, !0, format, segment, 0)?
+            .reply()?;
+        Ok(Some(picture))
+    }
+}
