@@ -14,7 +14,8 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpid};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{ChildStdout, Command};
 use tokio::task::JoinHandle;
@@ -185,6 +186,7 @@ impl Drop for Child {
         // A group number that is free again may belong to somebody else.
         if !self.reaped {
             self.signal(self.on_dropped);
+            DROPPED.lock().unwrap_or_else(PoisonError::into_inner).push(self.group);
         }
     }
 }
@@ -205,6 +207,25 @@ impl Said {
         }
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         format!("; it said: {}", lines.join(" | "))
+    }
+}
+
+/// Children that were dropped while they ran, and may not be gone yet.
+// A drop cannot wait, and whoever drops a child does not know of the others.
+static DROPPED: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// Waits until every child that was dropped is gone and reaped, but not longer
+/// than `patience`.
+pub async fn dropped_are_gone(patience: Duration) {
+    let dropped = std::mem::take(&mut *DROPPED.lock().unwrap_or_else(PoisonError::into_inner));
+    let reap = tokio::task::spawn_blocking(move || {
+        for pid in dropped {
+            // The only error is that the runtime was faster.
+            let _ = retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
+        }
+    });
+    if tokio::time::timeout(patience, reap).await.is_err() {
+        tracing::warn!(?patience, "children are left behind");
     }
 }
 

@@ -28,6 +28,7 @@ use url::Url;
 
 use crate::browser::Page;
 use crate::capture::{Capture, Loudness, Pictures};
+use crate::children::process::dropped_are_gone;
 use crate::children::usage::Watch;
 use crate::config::{Recording, Tools};
 use crate::events::{Event, StopReason};
@@ -123,6 +124,8 @@ pub async fn run<S: PartStore>(
         }
     }
     setup.status.clear();
+    // What they write to is cleared away next.
+    dropped_are_gone(Budgets::DEFAULT.close).await;
     let outcome = machine.outcome().expect("a machine without a deadline is done");
     driver.report(&setup, outcome).await
 }

@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use futures_util::FutureExt;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::scene::{Ground, Scene};
@@ -41,6 +42,7 @@ pub(super) struct Plan {
 pub(super) struct Preparing<S> {
     upload: Pending<Uploader<S>>,
     set: Pending<Set>,
+    give_up: oneshot::Sender<()>,
 }
 
 /// One of the things that are being started.
@@ -64,9 +66,11 @@ impl<S: PartStore> Preparing<S> {
                 .await
                 .map_err(|error| Failure::new(Stage::Upload, scrub(&chain(&error))))
         };
+        let (give_up, given_up) = oneshot::channel();
         Self {
             upload: Pending::Starting(tokio::spawn(upload)),
-            set: Pending::Starting(tokio::spawn(set(plan, events))),
+            set: Pending::Starting(tokio::spawn(set(plan, events, given_up))),
+            give_up,
         }
     }
 
@@ -94,16 +98,10 @@ impl<S: PartStore> Preparing<S> {
 
     /// Gives up the start. The upload is removed, for nothing is in it.
     pub(super) async fn clear(mut self) {
-        let set = match self.set {
-            Pending::Starting(task) => {
-                // Its children end with it.
-                task.abort();
-                task.await.ok().and_then(Result::ok)
-            }
-            Pending::Ready(set) => Some(set),
-            Pending::Gone => None,
-        };
-        if let Some(Set { scene, capture, media }) = set {
+        // A start that is complete or failed does not listen any more.
+        let _ = self.give_up.send(());
+        let _ = self.set.started_if_pending().await;
+        if let Some(Set { scene, capture, media }) = self.set.take() {
             drop(media);
             clear_capture(capture).await;
             scene.close().await;
@@ -125,6 +123,15 @@ impl<T> Pending<T> {
             std::future::pending::<()>().await;
         }
         self.started_if_pending().await
+    }
+
+    /// Completes with the failure if the thing fails to start, else never.
+    async fn failed(&mut self) -> Failure {
+        loop {
+            if let Some(failure) = self.started().await {
+                return failure;
+            }
+        }
     }
 
     async fn started_if_pending(&mut self) -> Option<Failure> {
@@ -153,22 +160,50 @@ impl<T> Pending<T> {
     }
 }
 
-async fn set(plan: Plan, events: mpsc::UnboundedSender<Event>) -> Result<Set, Failure> {
+/// Sets up the scene and its capture, unless it is `given_up` before that.
+async fn set(
+    plan: Plan,
+    events: mpsc::UnboundedSender<Event>,
+    given_up: oneshot::Receiver<()>,
+) -> Result<Set, Failure> {
     let Plan { tools, dir, page, fps, threads } = plan;
-    let ground = Ground::start(&tools, &dir, &page).await?;
+    let mut given_up = given_up.map(|_| Failure::new(Stage::Start, "the start was given up"));
+    let ground = tokio::select! {
+        ground = Ground::start(&tools, &dir, &page) => ground?,
+        failure = &mut given_up => return Err(failure),
+    };
     let settings = ground.capture_settings(&page, fps, threads);
     // Loading GStreamer's plugins takes as long as starting a browser.
-    let capture = tokio::task::spawn_blocking(move || Capture::prepare(&settings, events));
-    let capture = async {
-        match capture.await {
-            Ok(prepared) => {
-                prepared.map_err(|error| Failure::new(Stage::Capture, scrub(&chain(&error))))
-            }
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
+    let mut capture = Pending::Starting(tokio::task::spawn_blocking(move || {
+        Capture::prepare(&settings, events)
+            .map_err(|error| Failure::new(Stage::Capture, scrub(&chain(&error))))
+    }));
+    let browser = tokio::select! {
+        browser = ground.open(&tools, &dir, &page) => browser,
+        failure = capture.failed() => Err(failure),
+        failure = given_up => Err(failure),
     };
-    let ((capture, media), scene) = tokio::try_join!(capture, ground.open(&tools, &dir, &page))?;
-    Ok(Set { scene, capture, media })
+    let failed = capture.started_if_pending().await;
+    match (browser, capture.take()) {
+        (Ok(browser), Some((capture, media))) => {
+            Ok(Set { scene: Scene::new(ground, browser), capture, media })
+        }
+        (browser, capture) => {
+            // The capture first: it would only complain about a display that is gone.
+            if let Some((capture, _)) = capture {
+                clear_capture(capture).await;
+            }
+            let failure = match browser {
+                Ok(browser) => {
+                    browser.close().await;
+                    failed.expect("a capture that is not there has failed")
+                }
+                Err(failure) => failure,
+            };
+            ground.close().await;
+            Err(failure)
+        }
+    }
 }
 
 /// Ends a capture without holding up a worker of the runtime.

@@ -69,20 +69,28 @@ impl Ground {
 
     /// Starts the browser and opens the page on this ground.
     pub(super) async fn open(
-        self,
+        &self,
         tools: &Tools,
         dir: &Path,
         page: &Page,
-    ) -> Result<Scene, Failure> {
+    ) -> Result<Browser, Failure> {
         let launched =
             Browser::launch(tools, dir, &self.display, &self.sound, page.size, page.timeout).await;
         let mut browser = launched.map_err(browser::Error::into_failure)?;
         browser.open(page).await.map_err(browser::Error::into_failure)?;
-        Ok(Scene { ground: self, browser })
+        Ok(browser)
+    }
+
+    pub(super) async fn close(self) {
+        tokio::join!(self.sound.stop(), self.display.stop());
     }
 }
 
 impl Scene {
+    pub(super) fn new(ground: Ground, browser: Browser) -> Self {
+        Self { ground, browser }
+    }
+
     /// Every program of the scene, for the account of what they cost.
     pub(super) fn groups(&mut self) -> Vec<(&'static str, rustix::process::Pid)> {
         let Ground { display, sound } = &mut self.ground;
@@ -123,7 +131,7 @@ impl Scene {
     pub(super) async fn close(self) {
         // The browser first: it would only complain about a display that is gone.
         self.browser.close().await;
-        tokio::join!(self.ground.sound.stop(), self.ground.display.stop());
+        self.ground.close().await;
     }
 }
 
