@@ -4,4 +4,5 @@
 
 mod local_store;
 mod mp4;
+mod other_store;
 mod tidy;
