@@ -122,7 +122,8 @@ pub(crate) fn client_settings(bucket: &Bucket) -> ClientSettings {
     }
 }
 
-fn encryption(bucket: &Bucket) -> s3::Encryption {
+/// How the objects of a bucket are encrypted.
+pub(crate) fn encryption(bucket: &Bucket) -> s3::Encryption {
     match &bucket.encryption {
         None => s3::Encryption::BucketDefault,
         Some(Encryption::DefaultKey) => s3::Encryption::Kms,

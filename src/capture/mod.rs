@@ -219,6 +219,15 @@ impl Drop for Capture {
     }
 }
 
+/// Loads GStreamer, as a capture would, and makes sure that every element of the
+/// graph is there. Its version, such as `GStreamer 1.22.0`. Blocks: the first time
+/// on a machine all plugins are looked at, which takes seconds.
+pub fn check() -> Result<String, Error> {
+    gst::init().map_err(Error::Init)?;
+    let missing = pipeline::missing_elements();
+    if missing.is_empty() { Ok(gst::version_string().into()) } else { Err(Error::Missing(missing)) }
+}
+
 fn count_gaps(graph: &pipeline::Graph, counters: &Arc<Counters>) {
     let pad = graph.audio_valve.static_pad("src").expect("a valve has a source pad");
     let counters = Arc::clone(counters);

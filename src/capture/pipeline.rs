@@ -89,6 +89,7 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
         .property("client-name", "recorder")
         .property("provide-clock", false)
         .build()?;
+    start_at_any_time(&audio_source);
     let audio_valve = make("valve", "audio-valve").property("drop", true).build()?;
 
     let raw = gst::Caps::builder("video/x-raw")
@@ -156,6 +157,21 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
     link(&pipeline, &video, &video_sink)?;
     link(&pipeline, &audio, &audio_sink)?;
     Ok(Graph { pipeline, video_source, audio_source, audio_valve, video_sink, audio_sink })
+}
+
+/// Lets the valve open before the source has agreed on its format.
+///
+/// A valve that opens asks the source to agree anew. GStreamer's `pulsesrc` takes
+/// that request for served whenever it comes; before its first agreement it would
+/// then never make one, and neither sound nor picture would ever come.
+fn start_at_any_time(pulsesrc: &gst::Element) {
+    let pad = pulsesrc.static_pad("src").expect("a source has a source pad");
+    pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, |_, info| {
+        match info.event().map(|event| event.type_()) {
+            Some(gst::EventType::Reconfigure) => gst::PadProbeReturn::Handled,
+            _ => gst::PadProbeReturn::Ok,
+        }
+    });
 }
 
 fn x264(settings: &Settings) -> Result<gst::Element, glib::BoolError> {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod doctor;
 mod local_store;
 mod mp4;
 mod other_store;
