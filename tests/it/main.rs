@@ -4,3 +4,6 @@
 
 mod local_store;
 mod mp4;
+mod recording;
+mod support;
+mod tidy;
