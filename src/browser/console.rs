@@ -48,7 +48,7 @@ impl Console {
         if self.markers.wait_for(|markers| said(markers)).await.is_err() {
             // The output is closed and the marker will never come; that Firefox
             // has ended is told elsewhere.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

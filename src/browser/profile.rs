@@ -63,8 +63,6 @@ const PREFERENCES: &[(&str, &str)] = &[
     ("browser.messaging-system.whatsNewPanel.enabled", "false"),
     ("browser.privatebrowsing.vpnpromourl", "\"\""),
     ("browser.vpn_promo.enabled", "false"),
-    ("termsofuse.acceptedVersion", "999"),
-    ("termsofuse.acceptedDate", "\"1700000000000\""),
     ("termsofuse.bypassNotification", "true"),
     ("trailhead.firstrun.didSeeAboutWelcome", "true"),
     ("datareporting.policy.dataSubmissionEnabled", "false"),

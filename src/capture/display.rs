@@ -167,7 +167,7 @@ struct Film {
 }
 
 impl Film {
-    fn run(mut self) -> Result<(), Error> {
+    fn run(self) -> Result<(), Error> {
         let mut grid: Option<Grid> = None;
         let mut last: Option<gst::Buffer> = None;
         let mut drawn = None;
@@ -308,7 +308,7 @@ impl Screen {
     }
 
     /// The picture of this moment, unless all memory is in use.
-    fn grab(&mut self) -> Result<Option<Picture>, Error> {
+    fn grab(&self) -> Result<Option<Picture>, Error> {
         let Some(picture) = self.pool.lend() else { return Ok(None) };
         // First forget the damage, then look: what is drawn in between is told again.
         self.connection.damage_subtract(self.damage, x11rb::NONE, x11rb::NONE)?;

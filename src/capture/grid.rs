@@ -153,6 +153,11 @@ mod tests {
 
     const SLOT: i64 = SECOND / 30;
 
+    /// When a slot is shown.
+    fn time(slot: usize) -> i64 {
+        i64::try_from(slot).unwrap() * SECOND / 30
+    }
+
     /// Runs a page that draws at `drawings` for as long as it draws. Returns
     /// which drawing each slot shows: its index, or `None` before the first.
     fn film(drawings: &[i64]) -> Vec<Option<usize>> {
@@ -162,13 +167,13 @@ mod tests {
         loop {
             match grid.step(now, dirty) {
                 Step::Grab { presentation } => {
-                    assert_eq!(presentation, slots.len() as i64 * SECOND / 30);
+                    assert_eq!(presentation, time(slots.len()));
                     shown = coming.checked_sub(1);
                     dirty = None;
                     slots.push(shown);
                 }
                 Step::Repeat { presentation } => {
-                    assert_eq!(presentation, slots.len() as i64 * SECOND / 30);
+                    assert_eq!(presentation, time(slots.len()));
                     slots.push(shown);
                 }
                 Step::WaitUntil(until) => {
@@ -237,7 +242,7 @@ mod tests {
             let film = film(&drawings);
             for (slot, shown) in film.iter().enumerate() {
                 if let Some(shown) = shown {
-                    let late = slot as i64 * SECOND / 30 - drawings[*shown];
+                    let late = time(slot) - drawings[*shown];
                     prop_assert!(late > -2 * SLOT, "slot {slot} shows what comes {late} ns later");
                 }
             }

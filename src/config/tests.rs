@@ -64,6 +64,7 @@ fn a_local_recording_needs_no_settings() {
             duration: None,
             max_duration: Duration::from_hours(12),
             page_timeout: Duration::from_secs(30),
+            await_start_marker: false,
         }
     );
     assert_eq!(
@@ -121,6 +122,7 @@ fn a_local_recording_takes_its_flags() {
             geckodriver: "gd".into(),
             xvfb: "x".into(),
             pulseaudio: "p".into(),
+            search_path: DEFAULT_SEARCH_PATH.into(),
         }
     );
     assert_eq!(

@@ -121,10 +121,10 @@ impl Report {
                 );
             }
             (End::Stopped(_), Media::Nothing) => {
-                tracing::info!("stopped before anything was recorded")
+                tracing::info!("stopped before anything was recorded");
             }
             (End::Failed(_), Media::Nothing) => {
-                tracing::error!(end = %self.end(), "nothing was recorded")
+                tracing::error!(end = %self.end(), "nothing was recorded");
             }
         }
         if let Some(path) = path {

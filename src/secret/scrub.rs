@@ -268,12 +268,12 @@ mod tests {
             "is it over? yes = 1, no = 2; issue #4",
             "request 0b6d3c1e-1111-4222-8333-444455556666 failed",
             "etag 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-            "/home/person/.cache/recorder/target/debug/build/some-crate-0123456789abcdef/out",
+            "/srv/person/.cache/recorder/target/debug/build/some-crate-0123456789abcdef/out",
             "/tmp/recorder-aZ3kQp/firefox-profile/storage/permanent/chrome",
             "RECORDINGS/2024/03/05/07/0b6d3c1e-1111-4222-8333-444455556666-9f8e7d6c-aaaa-4bbb-8ccc-dddddddddddd-20240305T070809_UTC.mp4",
             "GST_STATE_CHANGE_FAILURE_OF_THE_ELEMENT_NAMED_X264",
             "https://example.com/a/b.html",
-            "größer als 40 Zeichen ist dieser Satz mit Umlauten äöü sowieso schon",
+            "a naïve façade of more than forty characters, àéîöü and all, stays",
         ] {
             assert_eq!(scrub(text), text);
         }

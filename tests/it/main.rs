@@ -4,6 +4,7 @@
 
 mod local_store;
 mod mp4;
+mod other_store;
 mod recording;
 mod support;
 mod tidy;

@@ -15,18 +15,22 @@
 //! - [`observation`]: a recording into numbers per frame and samples of sound
 //! - [`numbers`], [`beeps`], [`sync`]: those into findings                (pure)
 //! - [`analysis`]: all findings about one file
+//! - [`children`], [`cpu`], [`stage`]: what a benchmark needs around a recorder
 //!
 //! Nothing here knows the recorder: it is judged by its file alone.
 
 pub mod analysis;
 pub mod beeps;
+pub mod children;
 pub mod clip;
+pub mod cpu;
 pub mod marks;
 pub mod numbers;
 pub mod observation;
 pub mod page;
 pub mod picture;
 pub mod sound;
+pub mod stage;
 pub mod stats;
 pub mod sync;
 pub mod tool;

@@ -83,10 +83,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Waits until `path` has been asked for since the last such wait; false
-    /// when `limit` passes first.
+    /// Forgets what has been asked for so far.
+    pub fn forget(&self) {
+        self.requests.paths.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Waits until `path` has been asked for; false when `limit` passes first.
     pub fn wait_for(&self, path: &str, limit: Duration) -> bool {
-        self.requests.take(path, limit)
+        self.requests.wait_for(path, limit)
     }
 }
 
@@ -117,15 +121,11 @@ impl Requests {
         self.changed.notify_all();
     }
 
-    fn take(&self, path: &str, limit: Duration) -> bool {
+    fn wait_for(&self, path: &str, limit: Duration) -> bool {
         let missing = |paths: &mut Vec<String>| !paths.iter().any(|seen| seen == path);
         let paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut paths, waited) = self
-            .changed
-            .wait_timeout_while(paths, limit, missing)
-            .unwrap_or_else(PoisonError::into_inner);
-        paths.retain(|seen| seen != path);
-        !waited.timed_out()
+        let waited = self.changed.wait_timeout_while(paths, limit, missing);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }
 
@@ -242,5 +242,7 @@ mod tests {
         assert!(!server.wait_for(PLAYING, Duration::ZERO));
         ask(&url, "GET /playing HTTP/1.1");
         assert!(server.wait_for(PLAYING, Duration::from_secs(10)));
+        server.forget();
+        assert!(!server.wait_for(PLAYING, Duration::ZERO));
     }
 }

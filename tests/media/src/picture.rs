@@ -12,12 +12,13 @@ const BLACK: u8 = 16;
 const WHITE: u8 = 235;
 const GREY: u8 = 128;
 
-/// Horizontal strips; every second one slides, so half the picture moves.
-const STRIPS: u32 = 6;
+/// Horizontal strips. Two of them slide, opposite ways, and have new noise in
+/// every picture; the others are the wall behind.
+const STRIPS: u32 = 5;
 /// Pixels between two crests of the brightness in a strip.
 const PERIOD: u32 = 256;
 /// Peak to peak, in luma steps.
-const NOISE: u32 = 6;
+const NOISE: u32 = 5;
 /// Rows take their noise from random places of a table of this length.
 const NOISE_PLACES: u32 = 1 << 14;
 
@@ -65,7 +66,7 @@ impl Painter {
     /// Width and height are in pixels and even.
     pub fn new(width: u32, height: u32, fps: u32) -> Self {
         let wave = (0..width + PERIOD).map(wave_at).collect();
-        let mut random = Random(0x9E37_79B9);
+        let mut random = Random::new(0);
         let noise = (0..width + NOISE_PLACES).map(|_| low_byte(random.below(NOISE))).collect();
         Self { width, height, fps, wave, noise }
     }
@@ -90,10 +91,17 @@ impl Painter {
     }
 
     fn paint_strips(&self, number: u32, canvas: &mut Canvas<'_>) {
-        let mut random = Random(number.wrapping_mul(0x85EB_CA6B) | 1);
+        let mut still = Random::new(0);
+        let mut moving = Random::new(number + 1);
         let rows = canvas.luma.chunks_exact_mut(self.width as usize);
         for (y, row) in (0..).zip(rows) {
-            let shift = self.strip_shift(number, y) as usize;
+            let (slid, random) = match y * STRIPS / self.height {
+                1 => (number * 6, &mut moving),
+                3 => (PERIOD - number * 4 % PERIOD, &mut moving),
+                _ => (0, &mut still),
+            };
+            let slant = y / 4;
+            let shift = ((slant + slid) % PERIOD) as usize;
             let place = random.below(NOISE_PLACES) as usize;
             let sources = self.wave[shift..].iter().zip(&self.noise[place..]);
             for (pixel, (wave, noise)) in row.iter_mut().zip(sources) {
@@ -106,17 +114,6 @@ impl Painter {
             u.copy_from_slice(&self.wave[..half]);
             v.fill(low_byte(100 + 60 * y * 2 / self.height));
         }
-    }
-
-    /// How far row `y` has slid; neighbouring moving strips go opposite ways.
-    fn strip_shift(&self, number: u32, y: u32) -> u32 {
-        let slant = y / 4;
-        let slid = match y * STRIPS / self.height % 4 {
-            0 => number * 6,
-            2 => PERIOD - number * 4 % PERIOD,
-            _ => 0,
-        };
-        (slant + slid) % PERIOD
     }
 
     fn paint_disc(&self, disc: &Disc, number: u32, canvas: &mut Canvas<'_>) {
@@ -202,6 +199,11 @@ fn bounce(walked: u32, radius: u32, length: u32) -> u32 {
 struct Random(u32);
 
 impl Random {
+    fn new(seed: u32) -> Self {
+        // Never zero, where it would stay for ever.
+        Self(seed.wrapping_mul(0x9E37_79B9) | 1)
+    }
+
     fn below(&mut self, limit: u32) -> u32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 17;
