@@ -6,4 +6,6 @@ mod doctor;
 mod local_store;
 mod mp4;
 mod other_store;
+mod recording;
+mod support;
 mod tidy;

@@ -1,0 +1,253 @@
+//! Whole recordings: the real binary films real pages, and the film is looked at.
+
+use std::path::Path;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::film::{self, Film};
+use crate::support::pages::{Answer, Pages};
+use crate::support::processes::display_files;
+use crate::support::recorder::{RECORDING, Site};
+use crate::support::until;
+
+/// Four colours, one in each quarter: two that tell BT.709 from BT.601, one
+/// that tells full range from limited, one as dark as they come.
+const QUARTERS: &str = "<!doctype html><style>
+    body { margin: 0; height: 100vh; display: grid; grid-template: 1fr 1fr / 1fr 1fr }
+    </style><body><div style='background: #d02040'></div><div style='background: #20a060'></div>
+    <div style='background: #f0f0f0'></div><div style='background: #101830'></div>";
+const QUARTER_COLOURS: [(u32, u32, film::Rgb); 4] = [
+    (300, 150, [0xd0, 0x20, 0x40]),
+    (900, 150, [0x20, 0xa0, 0x60]),
+    (300, 500, [0xf0, 0xf0, 0xf0]),
+    (900, 500, [0x10, 0x18, 0x30]),
+];
+
+/// Red until it says that it begins, then blue until it says that it is over.
+const MARKERS: &str = "<!doctype html><body style='background: #c00000'><script>
+    setTimeout(() => {
+        document.body.style.background = '#0000c0';
+        requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => {
+            console.log('START_RECORDING');
+            setTimeout(() => console.log('END_RECORDING'), 2000);
+        })));
+    }, 1500);</script>";
+
+const PLAIN: Answer = Answer::Html("<!doctype html><body style='background: #336699'>");
+const SMALL: [&str; 2] = ["--size", "640x360"];
+
+#[tokio::test]
+async fn the_test_page_is_recorded_as_promised() {
+    let site = Site::new().await;
+    let ended = site.run(site.local(&["--duration", "4s"])).await;
+    let report = ended.report();
+
+    assert_eq!(ended.status.code(), Some(0), "{report}");
+    assert_eq!(report["version"], 1);
+    assert_eq!(report["end"], json!({ "stopped": "duration" }));
+    assert_eq!(report["media"], "complete");
+    assert_eq!(report["problems"], json!([]));
+    let path = site.object();
+    assert_eq!(report["object"]["bucket"], "recordings");
+    assert_eq!(report["object"]["path"], path.to_str().unwrap());
+    assert_eq!(report["object"]["bytes"], path.metadata().unwrap().len());
+    assert!(report["sound"]["peak_db"].as_f64().unwrap() > -20.0, "{report}");
+    for program in ["recorder", "Firefox", "geckodriver", "Xvfb", "PulseAudio"] {
+        let memory = report["usage"][program]["peak_memory_bytes"].as_u64();
+        assert!(memory.is_some_and(|bytes| bytes > 0), "{program}: {report}");
+    }
+
+    let film = Film::open(&path);
+    for (property, expected) in [
+        ("codec_name", "h264"),
+        ("profile", "High"),
+        ("pix_fmt", "yuv420p"),
+        ("r_frame_rate", "30/1"),
+        ("color_range", "tv"),
+        ("color_space", "bt709"),
+        ("color_transfer", "bt709"),
+        ("color_primaries", "bt709"),
+    ] {
+        assert_eq!(film.video[property], expected, "{property}");
+    }
+    assert_eq!((&film.video["width"], &film.video["height"]), (&json!(1920), &json!(1080)));
+    assert_eq!(film.audio["codec_name"], "aac");
+    assert_eq!(film.audio["sample_rate"], "48000");
+    assert_eq!(film.audio["channels"], 2);
+    assert_length(&film, 4.0, &report);
+    assert!(site.open_uploads().is_empty());
+}
+
+#[tokio::test]
+async fn colours_are_those_of_the_page_from_the_first_picture_to_the_last() {
+    let site = Site::new().await;
+    let pages = Pages::serve(Answer::Html(QUARTERS)).await;
+    let command = site.local(&["--url", &pages.url(), "--size", "1280x720", "--duration", "2s"]);
+    let report = site.run(command).await.report();
+    assert_eq!(report["media"], "complete", "{report}");
+    for (x, y, expected) in QUARTER_COLOURS {
+        assert_colour(&site.object(), (x, y), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_page_says_itself_when_it_begins_and_when_it_is_over() {
+    let site = Site::new().await;
+    let pages = Pages::serve(Answer::Html(MARKERS)).await;
+    let mut command = site.local(&["--url", &pages.url(), "--await-start-marker"]);
+    command.args(SMALL);
+    let report = site.run(command).await.report();
+    assert_eq!(report["end"], json!({ "stopped": "page_ended" }), "{report}");
+    assert_eq!(report["media"], "complete");
+    assert_colour(&site.object(), (300, 150), [0, 0, 0xc0]);
+    Film::open(&site.object());
+}
+
+#[tokio::test]
+async fn a_page_that_opens_a_dialogue_is_recorded_without_it() {
+    let site = Site::new().await;
+    let html = "<!doctype html><body style='background: #336699'><script>alert('hello')</script>";
+    let pages = Pages::serve(Answer::Html(html)).await;
+    let mut command = site.local(&["--url", &pages.url(), "--duration", "2s"]);
+    command.args(SMALL);
+    let report = site.run(command).await.report();
+    assert_eq!(report["media"], "complete", "{report}");
+    for place in [(312, 100), (312, 172), (312, 250)] {
+        assert_colour(&site.object(), place, [0x33, 0x66, 0x99]);
+    }
+}
+
+#[tokio::test]
+async fn the_longest_length_ends_a_recording_that_nothing_else_ends() {
+    let site = Site::new().await;
+    let mut command = site.local(&["--max-duration", "2s"]);
+    command.args(SMALL);
+    let report = site.run(command).await.report();
+    assert_eq!(report["end"], json!({ "stopped": "max_duration" }), "{report}");
+    assert_length(&Film::open(&site.object()), 2.0, &report);
+}
+
+#[tokio::test]
+async fn a_signal_ends_a_recording_and_the_file_is_complete() {
+    let site = Site::new().await;
+    let pages = Pages::serve(PLAIN).await;
+    let mut recorder = site.start(site.local(&["--url", &pages.url(), "--duration", "1h"]));
+    recorder.logged(RECORDING).await;
+    recorder.signal(Signal::TERM);
+    let ended = recorder.ended().await;
+    let report = ended.report();
+    assert_eq!(ended.status.code(), Some(0), "{report}");
+    assert_eq!(report["end"], json!({ "stopped": "signal" }));
+    assert_eq!(report["media"], "complete");
+    let film = Film::open(&site.object());
+    assert_length(&film, report["duration_seconds"].as_f64().unwrap(), &report);
+}
+
+#[tokio::test]
+async fn a_second_signal_hurries_and_what_was_recorded_is_kept() {
+    let site = Site::new().await;
+    let mut command = site.local(&[]);
+    command.args(SMALL);
+    let mut recorder = site.start(command);
+    recorder.logged(RECORDING).await;
+    recorder.signal(Signal::INT);
+    recorder.logged("signal received").await;
+    recorder.signal(Signal::INT);
+    let ended = recorder.ended().await;
+    let report = ended.report();
+    assert_eq!(report["end"], json!({ "stopped": "signal" }), "{report}");
+    // How far it had come when the second one was heard is up to the machine.
+    match ended.status.code() {
+        Some(0 | 3) => drop(Film::open(&site.object())),
+        Some(4) => assert_eq!(site.open_uploads().len(), 1),
+        code => panic!("exit code {code:?}: {report}"),
+    }
+}
+
+#[tokio::test]
+async fn two_recorders_on_one_machine_do_not_meet() {
+    let site = Site::new().await;
+    let colours: [(&str, film::Rgb); 2] = [("a", [0xa0, 0x60, 0x20]), ("b", [0x20, 0x60, 0xa0])];
+    let pages = [
+        Pages::serve(Answer::Html("<!doctype html><body style='background: #a06020'>")).await,
+        Pages::serve(Answer::Html("<!doctype html><body style='background: #2060a0'>")).await,
+    ];
+    let recorders: Vec<_> = colours
+        .iter()
+        .zip(&pages)
+        .map(|((name, _), pages)| {
+            let key = format!("{name}.mp4");
+            let mut command = site.local(&["--url", &pages.url(), "--key", &key]);
+            command.args(SMALL).args(["--duration", "3s"]);
+            site.start(command)
+        })
+        .collect();
+    for recorder in recorders {
+        let report = recorder.ended().await.report();
+        assert_eq!(report["media"], "complete", "{report}");
+    }
+    for (name, colour) in colours {
+        let path = site.output().join(name).with_extension("mp4");
+        assert_colour(&path, (300, 150), colour);
+    }
+}
+
+#[tokio::test]
+async fn a_recorder_that_is_killed_leaves_nothing_but_its_open_upload() {
+    let site = Site::new().await;
+    let mut recorder = site.start(site.local(&[]));
+    recorder.logged(RECORDING).await;
+    let display = recorder.child("firefox-esr").variable("DISPLAY").unwrap().to_owned();
+    let server = recorder.child("Xvfb").pid;
+    assert_eq!(display_files(&display, server).len(), 2);
+    recorder.signal(Signal::KILL);
+    // That every process is gone is checked for every recorder.
+    let ended = recorder.ended().await;
+    assert_eq!(ended.status.code(), None);
+    assert_eq!(ended.stdout, "");
+    until("the end of the display's files", || {
+        display_files(&display, server).is_empty().then_some(())
+    })
+    .await;
+    assert!(site.objects().is_empty());
+    assert_eq!(site.open_uploads().len(), 1);
+}
+
+/// In a container it is the first process, for which the kernel ignores every
+/// signal that nobody listens for.
+#[tokio::test]
+async fn as_the_first_process_of_a_container_it_stops_on_a_signal() {
+    let site = Site::new().await;
+    let mut command = site.program("unshare");
+    if !rustix::process::geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+    command.arg(env!("CARGO_BIN_EXE_recorder")).args(["--local", "--output"]).arg(site.output());
+    command.args(SMALL);
+    let mut unshare = site.start(command);
+    unshare.logged(RECORDING).await;
+    // Seen from here it has another number.
+    unshare.child("recorder").kill(Signal::TERM);
+    let ended = unshare.ended().await;
+    let report = ended.report();
+    assert_eq!(ended.status.code(), Some(0), "{report}");
+    assert_eq!(report["end"], json!({ "stopped": "signal" }));
+    Film::open(&site.object());
+}
+
+fn assert_colour(path: &Path, (x, y): (u32, u32), expected: film::Rgb) {
+    let [first, last] = film::ends(path, x, y);
+    for (which, seen) in [("first", first), ("last", last)] {
+        let is_close = film::is_close(seen, expected);
+        assert!(is_close, "the {which} picture is {seen:?} at {x},{y}, not {expected:?}");
+    }
+}
+
+fn assert_length(film: &Film, expected: f64, report: &serde_json::Value) {
+    let told = report["duration_seconds"].as_f64().unwrap();
+    for seconds in [film.seconds, told] {
+        assert!((seconds - expected).abs() <= 0.5, "{seconds} s, not {expected} s: {report}");
+    }
+}
