@@ -7,6 +7,7 @@ pub(crate) mod film;
 pub(crate) mod pages;
 pub(crate) mod processes;
 pub(crate) mod recorder;
+pub(crate) mod servers;
 
 use std::time::Duration;
 
