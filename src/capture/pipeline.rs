@@ -2,12 +2,11 @@
 //!
 //! ```text
 //! appsrc (display.rs) → videoconvert → x264enc → appsink
-//! pulsesrc → valve → queue → audioconvert → level → avenc_aac → appsink
+//! pulsesrc → queue → audioconvert → level → avenc_aac → appsink
 //! ```
 //!
 //! Both sources are stamped by one clock, so picture and sound need no constant
-//! between them. The valve stays closed until the page is worth filming. No
-//! callback and no policy is set up here. Why each number of the encoders is
+//! between them. No callback and no policy is set up here. Why each number of the encoders is
 //! what it is: `docs/encoding.md`.
 
 use gstreamer as gst;
@@ -45,7 +44,6 @@ pub(super) struct Graph {
     pub(super) pipeline: gst::Pipeline,
     pub(super) video_source: gst_app::AppSrc,
     pub(super) audio_source: gst::Element,
-    pub(super) audio_valve: gst::Element,
     pub(super) video_sink: gst_app::AppSink,
     pub(super) audio_sink: gst_app::AppSink,
 }
@@ -60,7 +58,6 @@ impl std::fmt::Debug for Graph {
 pub(crate) const ELEMENTS: &[(&str, &str)] = &[
     ("appsrc", "gstreamer1.0-plugins-base"),
     ("pulsesrc", "gstreamer1.0-pulseaudio"),
-    ("valve", "libgstreamer1.0-0"),
     ("queue", "libgstreamer1.0-0"),
     ("videoconvert", "gstreamer1.0-plugins-base"),
     ("audioconvert", "gstreamer1.0-plugins-base"),
@@ -89,8 +86,6 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
         .property("client-name", "recorder")
         .property("provide-clock", false)
         .build()?;
-    start_at_any_time(&audio_source);
-    let audio_valve = make("valve", "audio-valve").property("drop", true).build()?;
 
     let raw = gst::Caps::builder("video/x-raw")
         .field("format", "BGRx")
@@ -127,7 +122,6 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
     let audio = [
         audio_source.clone(),
         caps_filter("audio-raw", &sound)?,
-        audio_valve.clone(),
         queue("audio-queue")
             .property("max-size-buffers", 0u32)
             .property("max-size-bytes", 0u32)
@@ -156,22 +150,7 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
     let audio_sink = sink("audio-sink", &coded_audio);
     link(&pipeline, &video, &video_sink)?;
     link(&pipeline, &audio, &audio_sink)?;
-    Ok(Graph { pipeline, video_source, audio_source, audio_valve, video_sink, audio_sink })
-}
-
-/// Lets the valve open before the source has agreed on its format.
-///
-/// A valve that opens asks the source to agree anew. GStreamer's `pulsesrc` takes
-/// that request for served whenever it comes; before its first agreement it would
-/// then never make one, and neither sound nor picture would ever come.
-fn start_at_any_time(pulsesrc: &gst::Element) {
-    let pad = pulsesrc.static_pad("src").expect("a source has a source pad");
-    pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, |_, info| {
-        match info.event().map(|event| event.type_()) {
-            Some(gst::EventType::Reconfigure) => gst::PadProbeReturn::Handled,
-            _ => gst::PadProbeReturn::Ok,
-        }
-    });
+    Ok(Graph { pipeline, video_source, audio_source, video_sink, audio_sink })
 }
 
 fn x264(settings: &Settings) -> Result<gst::Element, glib::BoolError> {
