@@ -109,7 +109,8 @@ impl EncryptingStore {
 impl Server {
     fn start(command: &mut Command) -> Self {
         let name = command.get_program().to_owned();
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         Self(child.unwrap_or_else(|error| {
             panic!("{} cannot be started, ./dev installs it: {error}", name.display())
         }))
