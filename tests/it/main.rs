@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod command_line;
+mod faults;
 mod local_store;
 mod mp4;
-mod other_store;
 mod recording;
 mod support;
 mod tidy;
