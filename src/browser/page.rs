@@ -84,13 +84,14 @@ impl Browser {
             if tokio::time::timeout(VIEW_DEADLINE, view).await.is_err() {
                 ask(session, ASK_LOADED).await?.check_view(page)?;
             }
+            if page.await_start_marker {
+                console.started().await;
+            }
+            // Last: a page may change its looks right before it says that it begins.
             session
                 .execute_async(AWAIT_PAINTED, vec![])
                 .await
                 .map_err(|error| Error::Silent { reason: scrub(&error.to_string()) })?;
-            if page.await_start_marker {
-                console.started().await;
-            }
             Ok(())
         };
         tokio::select! {

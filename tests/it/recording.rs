@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::film::{self, Film};
 use crate::support::pages::{Answer, Pages};
-use crate::support::processes::display_files;
+use crate::support::processes::display_socket;
 use crate::support::recorder::{RECORDING, Site};
 use crate::support::until;
 
@@ -28,10 +28,8 @@ const QUARTER_COLOURS: [(u32, u32, film::Rgb); 4] = [
 const MARKERS: &str = "<!doctype html><body style='background: #c00000'><script>
     setTimeout(() => {
         document.body.style.background = '#0000c0';
-        requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => {
-            console.log('START_RECORDING');
-            setTimeout(() => console.log('END_RECORDING'), 2000);
-        })));
+        console.log('START_RECORDING');
+        setTimeout(() => console.log('END_RECORDING'), 2000);
     }, 1500);</script>";
 
 const PLAIN: Answer = Answer::Html("<!doctype html><body style='background: #336699'>");
@@ -199,17 +197,15 @@ async fn a_recorder_that_is_killed_leaves_nothing_but_its_open_upload() {
     let mut recorder = site.start(site.local(&[]));
     recorder.logged(RECORDING).await;
     let display = recorder.child("firefox-esr").variable("DISPLAY").unwrap().to_owned();
-    let server = recorder.child("Xvfb").pid;
-    assert_eq!(display_files(&display, server).len(), 2);
+    let socket = display_socket(&display);
+    assert!(socket.is_some(), "{display} has no socket");
     recorder.signal(Signal::KILL);
     // That every process is gone is checked for every recorder.
     let ended = recorder.ended().await;
     assert_eq!(ended.status.code(), None);
     assert_eq!(ended.stdout, "");
-    until("the end of the display's files", || {
-        display_files(&display, server).is_empty().then_some(())
-    })
-    .await;
+    until("the end of the display's socket", || (display_socket(&display) != socket).then_some(()))
+        .await;
     assert!(site.objects().is_empty());
     assert_eq!(site.open_uploads().len(), 1);
 }

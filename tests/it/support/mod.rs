@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// Past this something hangs. The slowest thing waited for takes a sixth of it
 /// on two busy cores, so it says nothing about speed.
-pub(crate) const HANGS: Duration = Duration::from_secs(60);
+pub(crate) const HANGS: Duration = Duration::from_mins(1);
 
 /// How often a condition is looked at that nobody announces.
 const LOOK: Duration = Duration::from_millis(20);

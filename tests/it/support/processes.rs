@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -63,15 +64,10 @@ fn strings(bytes: &[u8]) -> Vec<String> {
     parts.map(|part| String::from_utf8_lossy(part).into_owned()).collect()
 }
 
-/// The lock file and the socket of the X server `pid` for `display` (`:3`), as
-/// far as they are there. Another server may have taken the number since.
-pub(crate) fn display_files(display: &str, pid: Pid) -> Vec<PathBuf> {
-    let number = display.trim_start_matches(':');
-    let lock = PathBuf::from(format!("/tmp/.X{number}-lock"));
-    let socket = PathBuf::from(format!("/tmp/.X11-unix/X{number}"));
-    let owner = fs::read_to_string(&lock).ok().and_then(|text| text.trim().parse().ok());
-    if owner.is_some_and(|owner: i32| owner != pid.as_raw_nonzero().get()) {
-        return Vec::new();
-    }
-    [lock, socket].into_iter().filter(|file| file.exists()).collect()
+/// The socket of the X server for `display` (`:3`). Another server may take the
+/// number later: it is told apart by its inode.
+pub(crate) fn display_socket(display: &str) -> Option<(PathBuf, u64)> {
+    let path = PathBuf::from(format!("/tmp/.X11-unix/X{}", display.trim_start_matches(':')));
+    let inode = fs::symlink_metadata(&path).ok()?.ino();
+    Some((path, inode))
 }
