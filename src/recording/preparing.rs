@@ -66,10 +66,10 @@ impl<S: PartStore> Preparing<S> {
                 .await
                 .map_err(|error| Failure::new(Stage::Upload, scrub(&chain(&error))))
         };
-        let (give_up, given_up) = oneshot::channel();
+        let (give_up, cancelled) = oneshot::channel();
         Self {
             upload: Pending::Starting(tokio::spawn(upload)),
-            set: Pending::Starting(tokio::spawn(set(plan, events, given_up))),
+            set: Pending::Starting(tokio::spawn(set(plan, events, cancelled))),
             give_up,
         }
     }
@@ -160,14 +160,14 @@ impl<T> Pending<T> {
     }
 }
 
-/// Sets up the scene and its capture, unless it is `given_up` before that.
+/// Sets up the scene and its capture, unless it is `cancelled` before that.
 async fn set(
     plan: Plan,
     events: mpsc::UnboundedSender<Event>,
-    given_up: oneshot::Receiver<()>,
+    cancelled: oneshot::Receiver<()>,
 ) -> Result<Set, Failure> {
     let Plan { tools, dir, page, fps, threads } = plan;
-    let mut given_up = given_up.map(|_| Failure::new(Stage::Start, "the start was given up"));
+    let mut given_up = cancelled.map(|_| Failure::new(Stage::Start, "the start was given up"));
     let ground = tokio::select! {
         ground = Ground::start(&tools, &dir, &page) => ground?,
         failure = &mut given_up => return Err(failure),

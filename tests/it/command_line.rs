@@ -46,8 +46,16 @@ async fn all_that_is_wrong_with_the_settings_is_said_at_once() {
     assert_eq!(ended.status.code(), Some(2), "{}", ended.log);
     assert_eq!(ended.stdout, "");
     for told in [
-        "--fps", "many", "--duration", "30s", "RECORDER_URL", "ftp://example.com/",
-        "RECORDING_SCREEN_WIDTH", "wide", "RECORDING_BUCKET_NAME", "RECORDING_FILE_NAME",
+        "--fps",
+        "many",
+        "--duration",
+        "30s",
+        "RECORDER_URL",
+        "ftp://example.com/",
+        "RECORDING_SCREEN_WIDTH",
+        "wide",
+        "RECORDING_BUCKET_NAME",
+        "RECORDING_FILE_NAME",
         "AWS_REGION",
     ] {
         assert!(ended.log.contains(told), "{told} is not in {}", ended.log);

@@ -82,11 +82,11 @@ async fn a_bucket_that_cannot_be_written_is_known_before_the_browser_is_up() {
         secret_key: secret.to_owned(),
     };
     let server = Server::start(&site.output(), credentials("right")).await.unwrap();
-    for (bucket, secret, said) in [
-        ("no-such-bucket", "right", "NoSuchBucket"),
-        (BUCKET, "wrong", "SignatureDoesNotMatch"),
-    ] {
-        let mut command = site.recorder(&["--url", "http://no-such-host.invalid/", "--key", "a.mp4"]);
+    for (bucket, secret, said) in
+        [("no-such-bucket", "right", "NoSuchBucket"), (BUCKET, "wrong", "SignatureDoesNotMatch")]
+    {
+        let mut command =
+            site.recorder(&["--url", "http://no-such-host.invalid/", "--key", "a.mp4"]);
         command.args(["--log", "debug", "--bucket", bucket, "--s3-endpoint", &server.endpoint()]);
         command.env("AWS_ACCESS_KEY_ID", "somebody").env("AWS_SECRET_ACCESS_KEY", secret);
         let ended = site.run(command).await;
@@ -127,11 +127,13 @@ async fn what_was_recorded_is_kept_when_a_program_dies() {
         ("Xvfb", "display"),
         ("firefox-esr", "browser"),
         ("geckodriver", "browser"),
+        // The page's own process, which Firefox outlives.
+        ("file:// Content", "browser"),
     ] {
-        let key = format!("{program}.mp4");
+        let key = format!("{}.mp4", program.replace(['/', ':'], ""));
         let mut recorder = site.start(site.local(&["--size", "640x360", "--key", &key]));
         recorder.logged(RECORDING).await;
-        recorder.child(program).kill(Signal::KILL);
+        recorder.process(program).kill(Signal::KILL);
         let ended = recorder.ended().await;
         let report = ended.report();
         assert_eq!(ended.status.code(), Some(3), "{program}: {report}\n{}", ended.log);
@@ -155,9 +157,10 @@ async fn a_stop_while_it_starts_ends_it_at_once_and_leaves_nothing() {
     // So that no moment is too late.
     let pages = Pages::serve(Answer::Silence).await;
     let moments = [0, 50, 150, 300].map(|millis| Moment::After(Duration::from_millis(millis)));
-    for moment in moments.into_iter().chain(
-        ["Xvfb", "PulseAudio", "Firefox", "geckodriver"].map(Moment::Started),
-    ) {
+    for moment in moments
+        .into_iter()
+        .chain(["Xvfb", "PulseAudio", "Firefox", "geckodriver"].map(Moment::Started))
+    {
         let mut recorder = site.start(site.local(&["--url", &pages.url()]));
         match moment {
             Moment::After(duration) => tokio::time::sleep(duration).await,

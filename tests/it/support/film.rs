@@ -39,10 +39,8 @@ impl Film {
 pub(crate) fn ends(path: &Path, x: u32, y: u32) -> [Rgb; 2] {
     let path = path.to_str().unwrap();
     let crop = format!("crop={PATCH}:{PATCH}:{x}:{y}");
-    let planes = tool(
-        "ffmpeg",
-        &["-i", path, "-vf", &crop, "-pix_fmt", "yuv420p", "-f", "rawvideo", "-"],
-    );
+    let planes =
+        tool("ffmpeg", &["-i", path, "-vf", &crop, "-pix_fmt", "yuv420p", "-f", "rawvideo", "-"]);
     let size = PATCH * PATCH * 3 / 2;
     let (first, last) = (&planes[..size], &planes[planes.len() - size..]);
     [first, last].map(rgb)
@@ -60,7 +58,11 @@ fn rgb(patch: &[u8]) -> Rgb {
     let [blue, red] = [blue, red].map(|plane| (mean(plane) - 128.0) / 224.0);
     let (r, b) = (luma + 1.5748 * red, luma + 1.8556 * blue);
     let g = (luma - 0.2126 * r - 0.0722 * b) / 0.7152;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a byte")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to a byte"
+    )]
     [r, g, b].map(|value| (value * 255.0).round().clamp(0.0, 255.0) as u8)
 }
 

@@ -54,7 +54,8 @@ fn process(pid: Pid, mark: &[u8]) -> Option<Process> {
     let (before, after) = stat.rsplit_once(") ")?;
     let (_, name) = before.split_once(" (")?;
     let parent = after.split(' ').nth(1)?.parse().ok()?;
-    let (name, arguments, environment) = (name.to_owned(), strings(&arguments), strings(&environment));
+    let (name, arguments, environment) =
+        (name.to_owned(), strings(&arguments), strings(&environment));
     Some(Process { pid, parent, name, arguments, environment })
 }
 
