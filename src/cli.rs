@@ -262,7 +262,7 @@ pub struct LogArgs {
     /// How much is logged
     ///
     /// off, error, warn, info, debug or trace, also by module.
-    /// Default: info. Other crates stay at warn unless named, and never say more than debug
+    /// Default: info, for doctor error. Other crates stay at warn unless named, and never say more than debug
     /// Variable: RECORDER_LOG
     /// Example: info,recorder::upload=debug
     #[arg(long, verbatim_doc_comment, value_name = "LEVEL")]

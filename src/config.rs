@@ -211,7 +211,8 @@ fn doctor(reader: &mut Reader<'_>, args: DoctorArgs) -> Read<Doctor> {
             .is_given(args.s3.s3_endpoint.as_ref().map(Secret::expose), &settings::S3_ENDPOINT);
     let bucket = if has_bucket { bucket(reader, args.s3).map(Some) } else { Ok(None) };
     let machine = machine(reader, args.machine);
-    let logging = logging(reader, args.log);
+    // Its answer stands on stdout; what warns on the way is no part of it.
+    let logging = logging(reader, args.log, Filter::errors());
     let (tools, temp_dir) = machine?;
     Ok(Doctor { bucket: bucket?, tools, temp_dir, logging: logging? })
 }
@@ -232,7 +233,7 @@ fn config(reader: &mut Reader<'_>, cli: Cli, now: Timestamp) -> Read<Config> {
         s3_destination(reader, cli.s3, key)
     };
     let machine = machine(reader, cli.machine);
-    let logging = logging(reader, cli.log);
+    let logging = logging(reader, cli.log, Filter::default());
     let (tools, temp_dir) = machine?;
     Ok(Config {
         recording: recording?,
@@ -400,10 +401,10 @@ fn machine(reader: &mut Reader<'_>, args: MachineArgs) -> Read<(Tools, PathBuf)>
     Ok((tools, temp_dir))
 }
 
-fn logging(reader: &mut Reader<'_>, args: LogArgs) -> Read<Logging> {
+fn logging(reader: &mut Reader<'_>, args: LogArgs, default: Filter) -> Read<Logging> {
     let format = reader.read(args.log_format, &settings::LOG_FORMAT, Format::parse);
     let filter = reader.read(args.log, &settings::LOG, Filter::parse);
-    Ok(Logging { format: format?.unwrap_or(Format::Auto), filter: filter?.unwrap_or_default() })
+    Ok(Logging { format: format?.unwrap_or(Format::Auto), filter: filter?.unwrap_or(default) })
 }
 
 #[cfg(test)]

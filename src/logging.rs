@@ -78,6 +78,11 @@ impl Default for Filter {
 }
 
 impl Filter {
+    /// For a command whose answer stands on stdout.
+    pub fn errors() -> Self {
+        Self::new(LevelFilter::ERROR, &[])
+    }
+
     /// Reads `debug`, `recorder::upload=trace` or a list like `info,aws_config=debug`.
     ///
     /// A level alone is for our own events; other crates follow it up to `warn`.

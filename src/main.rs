@@ -54,7 +54,7 @@ async fn process(started: Instant) -> ExitCode {
         }
         Ok(Command::Doctor(doctor)) => {
             logging::init(&doctor.logging);
-            recorder::doctor::run(&doctor).await
+            recorder::doctor::run(&doctor, stops).await
         }
         Ok(Command::Record(config)) => {
             logging::init(&config.logging);

@@ -30,7 +30,8 @@ pub enum Error {
     #[cfg(not(feature = "local"))]
     #[error("this build of the recorder has no --local")]
     NoLocal,
-    #[error("the built-in test page cannot be shown: it comes with --local only")]
+    #[cfg(not(feature = "local"))]
+    #[error("this build of the recorder has no test page")]
     NoTestPage,
     #[error("this build cannot record meetings yet")]
     NoMeeting,
@@ -99,17 +100,22 @@ pub async fn run(
 fn address(source: &Source, dir: &Path) -> Result<Url, Error> {
     match source {
         Source::Url(url) => Ok(url.expose().clone()),
-        #[cfg(feature = "local")]
-        Source::TestPage => {
-            let file = dir.join("testpage.html");
-            std::fs::write(&file, crate::local::TEST_PAGE)
-                .map_err(|source| Error::TempDir { dir: dir.to_owned(), source })?;
-            Ok(Url::from_file_path(&file).expect("a temporary folder has an absolute path"))
-        }
-        #[cfg(not(feature = "local"))]
-        Source::TestPage => Err(Error::NoTestPage),
+        Source::TestPage => test_page(dir),
         Source::Meeting { .. } => Err(Error::NoMeeting),
     }
+}
+
+#[cfg(feature = "local")]
+fn test_page(dir: &Path) -> Result<Url, Error> {
+    let file = dir.join("testpage.html");
+    std::fs::write(&file, crate::local::TEST_PAGE)
+        .map_err(|source| Error::TempDir { dir: dir.to_owned(), source })?;
+    Ok(Url::from_file_path(&file).expect("a temporary folder has an absolute path"))
+}
+
+#[cfg(not(feature = "local"))]
+fn test_page(_dir: &Path) -> Result<Url, Error> {
+    Err(Error::NoTestPage)
 }
 
 /// How to reach a bucket, for recording and for looking at it.
@@ -122,7 +128,8 @@ pub(crate) fn client_settings(bucket: &Bucket) -> ClientSettings {
     }
 }
 
-fn encryption(bucket: &Bucket) -> s3::Encryption {
+/// How the objects of a bucket are encrypted.
+pub(crate) fn encryption(bucket: &Bucket) -> s3::Encryption {
     match &bucket.encryption {
         None => s3::Encryption::BucketDefault,
         Some(Encryption::DefaultKey) => s3::Encryption::Kms,

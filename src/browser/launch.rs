@@ -24,9 +24,9 @@ const GECKODRIVER_READY: Duration = Duration::from_secs(10);
 const SESSION_READY: Duration = Duration::from_secs(15);
 /// How often the file is looked for that tells Firefox's port.
 const RETRY: Duration = Duration::from_millis(10);
-const FIREFOX_MEND: &str =
+pub(crate) const FIREFOX_MEND: &str =
     "install it (Debian: apt-get install firefox-esr) or name it with --firefox";
-const GECKODRIVER_MEND: &str =
+pub(crate) const GECKODRIVER_MEND: &str =
     "install it (cargo install --locked geckodriver) or name it with --geckodriver";
 
 /// Starts Firefox with an empty page on the display.

@@ -20,6 +20,7 @@ use crate::config::{Size, Tools};
 use crate::events::{Failure, Stage};
 use crate::secret::scrub;
 
+pub(crate) use launch::{FIREFOX_MEND, GECKODRIVER_MEND};
 pub use page::Page;
 
 /// A WebDriver session in the running Firefox.

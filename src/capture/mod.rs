@@ -11,7 +11,7 @@ pub(crate) mod pipeline;
 mod sample;
 mod shared;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -109,6 +109,7 @@ pub struct Capture {
 #[derive(Debug, Default)]
 struct Counters {
     encoded: AtomicU64,
+    sound_kept: AtomicBool,
     sound_gaps: AtomicU64,
 }
 
@@ -122,7 +123,7 @@ impl Capture {
         gst::init().map_err(Error::Init)?;
         let graph = pipeline::build(settings)?;
         let counters = Arc::new(Counters::default());
-        count_gaps(&graph, &counters);
+        watch_sound(&graph, &counters);
         let (sender, receiver) = mpsc::channel(SAMPLES_IN_TRANSIT);
         sender.try_send(Media::Track(sample::audio_config())).expect("the channel is empty");
         forward(&graph.video_sink, Track::Video, settings.size, sender.clone(), &counters);
@@ -152,14 +153,12 @@ impl Capture {
 
     /// From now on pictures and sound are kept.
     pub fn start(&self) {
-        self.graph.audio_valve.set_property("drop", false);
+        self.counters.sound_kept.store(true, Ordering::Relaxed);
         self.with_grabber(Grabber::film);
     }
 
     /// Ends both tracks. The channel closes when the last sample is through.
     pub fn send_eos(&self) {
-        // A valve that never opened would hold the end back as well.
-        self.graph.audio_valve.set_property("drop", false);
         self.with_grabber(Grabber::finish);
         if !self.graph.audio_source.send_event(gst::event::Eos::new()) {
             tracing::warn!("the sound refuses to end in order");
@@ -219,16 +218,32 @@ impl Drop for Capture {
     }
 }
 
-fn count_gaps(graph: &pipeline::Graph, counters: &Arc<Counters>) {
-    let pad = graph.audio_valve.static_pad("src").expect("a valve has a source pad");
+/// Loads GStreamer, as a capture would, and makes sure that every element of the
+/// graph is there. Its version, such as `GStreamer 1.22.0`. Blocks: the first time
+/// on a machine all plugins are looked at, which takes seconds.
+pub fn check() -> Result<String, Error> {
+    gst::init().map_err(Error::Init)?;
+    let missing = pipeline::missing_elements();
+    if missing.is_empty() { Ok(gst::version_string().into()) } else { Err(Error::Missing(missing)) }
+}
+
+/// Throws the sound away until it is to be kept, and counts the gaps in it then.
+///
+/// Not by a `valve`: one that opens makes the source agree on its format anew,
+/// and a `pulsesrc` that had not yet done so then never does.
+fn watch_sound(graph: &pipeline::Graph, counters: &Arc<Counters>) {
+    let pad = graph.audio_source.static_pad("src").expect("a source has a source pad");
     let counters = Arc::clone(counters);
-    let first = AtomicU64::new(1);
+    let first = AtomicBool::new(true);
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        // The first buffer after the valve opened follows a gap of our own making.
-        let first = first.swap(0, Ordering::Relaxed) == 1;
-        let gap =
+        if !counters.sound_kept.load(Ordering::Relaxed) {
+            return gst::PadProbeReturn::Drop;
+        }
+        let starts_anew =
             info.buffer().is_some_and(|buffer| buffer.flags().contains(gst::BufferFlags::DISCONT));
-        if gap && !first {
+        // The first one that is kept follows a gap of our own making.
+        let is_first = first.swap(false, Ordering::Relaxed);
+        if starts_anew && !is_first {
             counters.sound_gaps.fetch_add(1, Ordering::Relaxed);
         }
         gst::PadProbeReturn::Ok

@@ -2,12 +2,11 @@
 //!
 //! ```text
 //! appsrc (display.rs) → videoconvert → x264enc → appsink
-//! pulsesrc → valve → queue → audioconvert → level → avenc_aac → appsink
+//! pulsesrc → queue → audioconvert → level → avenc_aac → appsink
 //! ```
 //!
 //! Both sources are stamped by one clock, so picture and sound need no constant
-//! between them. The valve stays closed until the page is worth filming. No
-//! callback and no policy is set up here. Why each number of the encoders is
+//! between them. No callback and no policy is set up here. Why each number of the encoders is
 //! what it is: `docs/encoding.md`.
 
 use gstreamer as gst;
@@ -45,7 +44,6 @@ pub(super) struct Graph {
     pub(super) pipeline: gst::Pipeline,
     pub(super) video_source: gst_app::AppSrc,
     pub(super) audio_source: gst::Element,
-    pub(super) audio_valve: gst::Element,
     pub(super) video_sink: gst_app::AppSink,
     pub(super) audio_sink: gst_app::AppSink,
 }
@@ -60,7 +58,6 @@ impl std::fmt::Debug for Graph {
 pub(crate) const ELEMENTS: &[(&str, &str)] = &[
     ("appsrc", "gstreamer1.0-plugins-base"),
     ("pulsesrc", "gstreamer1.0-pulseaudio"),
-    ("valve", "libgstreamer1.0-0"),
     ("queue", "libgstreamer1.0-0"),
     ("videoconvert", "gstreamer1.0-plugins-base"),
     ("audioconvert", "gstreamer1.0-plugins-base"),
@@ -89,7 +86,6 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
         .property("client-name", "recorder")
         .property("provide-clock", false)
         .build()?;
-    let audio_valve = make("valve", "audio-valve").property("drop", true).build()?;
 
     let raw = gst::Caps::builder("video/x-raw")
         .field("format", "BGRx")
@@ -126,7 +122,6 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
     let audio = [
         audio_source.clone(),
         caps_filter("audio-raw", &sound)?,
-        audio_valve.clone(),
         queue("audio-queue")
             .property("max-size-buffers", 0u32)
             .property("max-size-bytes", 0u32)
@@ -155,7 +150,7 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
     let audio_sink = sink("audio-sink", &coded_audio);
     link(&pipeline, &video, &video_sink)?;
     link(&pipeline, &audio, &audio_sink)?;
-    Ok(Graph { pipeline, video_source, audio_source, audio_valve, video_sink, audio_sink })
+    Ok(Graph { pipeline, video_source, audio_source, video_sink, audio_sink })
 }
 
 fn x264(settings: &Settings) -> Result<gst::Element, glib::BoolError> {

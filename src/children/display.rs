@@ -15,7 +15,7 @@ use crate::config::{Size, Tools};
 /// times as long.
 const READY: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(2);
-const MEND: &str = "install it (Debian: apt-get install xvfb) or name it with --xvfb";
+pub(crate) const MEND: &str = "install it (Debian: apt-get install xvfb) or name it with --xvfb";
 
 #[derive(Debug)]
 pub struct Display {

@@ -19,7 +19,8 @@ const READY: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often the socket is tried while the server starts.
 const RETRY: Duration = Duration::from_millis(10);
-const MEND: &str = "install it (Debian: apt-get install pulseaudio) or name it with --pulseaudio";
+pub(crate) const MEND: &str =
+    "install it (Debian: apt-get install pulseaudio) or name it with --pulseaudio";
 
 const SINK: &str = "recorder";
 /// One rate from the page's mixer to the encoder, so that nothing resamples.

@@ -66,10 +66,10 @@ impl<S: PartStore> Preparing<S> {
                 .await
                 .map_err(|error| Failure::new(Stage::Upload, scrub(&chain(&error))))
         };
-        let (give_up, cancelled) = oneshot::channel();
+        let (give_up, stopped) = oneshot::channel();
         Self {
             upload: Pending::Starting(tokio::spawn(upload)),
-            set: Pending::Starting(tokio::spawn(set(plan, events, cancelled))),
+            set: Pending::Starting(tokio::spawn(set(plan, events, stopped))),
             give_up,
         }
     }
@@ -160,17 +160,17 @@ impl<T> Pending<T> {
     }
 }
 
-/// Sets up the scene and its capture, unless it is `cancelled` before that.
+/// Sets up the scene and its capture, unless it is `stopped` before that.
 async fn set(
     plan: Plan,
     events: mpsc::UnboundedSender<Event>,
-    cancelled: oneshot::Receiver<()>,
+    stopped: oneshot::Receiver<()>,
 ) -> Result<Set, Failure> {
     let Plan { tools, dir, page, fps, threads } = plan;
-    let mut given_up = cancelled.map(|_| Failure::new(Stage::Start, "the start was given up"));
+    let mut stopped = stopped.map(|_| Failure::new(Stage::Start, "the start was given up"));
     let ground = tokio::select! {
         ground = Ground::start(&tools, &dir, &page) => ground?,
-        failure = &mut given_up => return Err(failure),
+        failure = &mut stopped => return Err(failure),
     };
     let settings = ground.capture_settings(&page, fps, threads);
     // Loading GStreamer's plugins takes as long as starting a browser.
@@ -181,7 +181,7 @@ async fn set(
     let browser = tokio::select! {
         browser = ground.open(&tools, &dir, &page) => browser,
         failure = capture.failed() => Err(failure),
-        failure = given_up => Err(failure),
+        failure = stopped => Err(failure),
     };
     let failed = capture.started_if_pending().await;
     match (browser, capture.take()) {

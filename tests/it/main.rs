@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod command_line;
+mod doctor;
 mod faults;
 mod local_store;
 mod mp4;
+mod other_store;
 mod recording;
 mod support;
 mod tidy;

@@ -34,7 +34,8 @@ async fn an_encrypted_film_is_stored_whole_by_another_server() {
         jitter: || 0.5,
     };
     let mut uploader = Uploader::start(s3, config).await.unwrap();
-    let film: Vec<u8> = (0..12_345_678u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let film: Vec<u8> =
+        (0..12_345_678u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for piece in film.chunks(100_000) {
         uploader.put(vec![Bytes::copy_from_slice(piece)]).await.unwrap();
     }

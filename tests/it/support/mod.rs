@@ -7,12 +7,13 @@ pub(crate) mod film;
 pub(crate) mod pages;
 pub(crate) mod processes;
 pub(crate) mod recorder;
+pub(crate) mod servers;
 
 use std::time::Duration;
 
 /// Past this something hangs. The slowest thing waited for takes a sixth of it
 /// on two busy cores, so it says nothing about speed.
-pub(crate) const HANGS: Duration = Duration::from_secs(60);
+pub(crate) const HANGS: Duration = Duration::from_mins(1);
 
 /// How often a condition is looked at that nobody announces.
 const LOOK: Duration = Duration::from_millis(20);

@@ -212,7 +212,6 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
-#[expect(clippy::disallowed_methods, reason = "tools are found as the caller finds them")]
 fn variable(name: &str) -> String {
-    std::env::var(name).unwrap()
+    recorder::config::environment(name).unwrap()
 }
