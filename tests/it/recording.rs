@@ -196,7 +196,7 @@ async fn a_recorder_that_is_killed_leaves_nothing_but_its_open_upload() {
     let site = Site::new().await;
     let mut recorder = site.start(site.local(&[]));
     recorder.logged(RECORDING).await;
-    let display = recorder.child("firefox-esr").variable("DISPLAY").unwrap().to_owned();
+    let display = recorder.process("firefox-esr").variable("DISPLAY").unwrap().to_owned();
     let socket = display_socket(&display);
     assert!(socket.is_some(), "{display} has no socket");
     recorder.signal(Signal::KILL);
@@ -225,7 +225,7 @@ async fn as_the_first_process_of_a_container_it_stops_on_a_signal() {
     let mut unshare = site.start(command);
     unshare.logged(RECORDING).await;
     // Seen from here it has another number.
-    unshare.child("recorder").kill(Signal::TERM);
+    unshare.process("recorder").kill(Signal::TERM);
     let ended = unshare.ended().await;
     let report = ended.report();
     assert_eq!(ended.status.code(), Some(0), "{report}");

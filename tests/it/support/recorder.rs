@@ -151,11 +151,16 @@ impl Running {
         processes::marked(&self.mark)
     }
 
-    /// The program that the recorder itself started under this name.
-    pub(crate) fn child(&self, name: &str) -> Process {
+    /// The process of this name that is nearest to the recorder.
+    pub(crate) fn process(&self, name: &str) -> Process {
         let (all, parent) = (self.processes(), self.pid().as_raw_nonzero().get());
-        let child = all.iter().find(|process| process.parent == parent && process.name == name);
-        child.unwrap_or_else(|| panic!("there is no {name} among {all:?}")).clone()
+        let mut named: Vec<_> = all.iter().filter(|process| process.name == name).collect();
+        named.sort_by_key(|process| process.parent != parent);
+        named
+            .first()
+            .copied()
+            .unwrap_or_else(|| panic!("there is no {name} among {all:#?}"))
+            .clone()
     }
 
     /// Waits until the log holds this text.
@@ -207,7 +212,6 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
-#[expect(clippy::disallowed_methods, reason = "tools are found as the caller finds them")]
 fn variable(name: &str) -> String {
-    std::env::var(name).unwrap()
+    recorder::config::environment(name).unwrap()
 }
