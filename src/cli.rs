@@ -5,6 +5,7 @@
 //! tells people about them.
 
 #![expect(clippy::doc_markdown, reason = "the documentation of the flags is the help text")]
+#![allow(rustdoc::bare_urls, reason = "the doc comments here are help texts")]
 
 use clap::{Args, Parser, Subcommand};
 

@@ -1,7 +1,7 @@
 //! Values that must not reach a log, an error text or a `Debug` print.
 //!
 //! A secret is safe by its type ([`Secret`], [`PrivateUrl`]) where this process
-//! holds it, and by [`scrub`] where it comes back in somebody else's words: a
+//! holds it, and by [`scrub()`] where it comes back in somebody else's words: a
 //! line of Firefox, an error of the driver or of S3. Nothing here knows what the
 //! secrets are for.
 
