@@ -271,11 +271,15 @@ impl File {
             created_unix: self.created_unix,
             origin,
         })?;
-        // The recording is over when nobody listens any more.
+        let samples: Vec<_> = sound.into_iter().chain([first]).collect();
+        for sample in &samples {
+            self.length.send_modify(|length| length.count(sample, origin));
+        }
+        // Whoever hears it asks for the origin. The recording is over when nobody
+        // listens any more.
         let _ = self.events.send(Event::CaptureStarted);
         let mut bytes = vec![head];
-        for sample in sound.into_iter().chain([first]) {
-            self.length.send_modify(|length| length.count(&sample, origin));
+        for sample in samples {
             bytes.append(&mut muxer.push(sample)?);
         }
         self.begun = Some(Begun { muxer, origin });

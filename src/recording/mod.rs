@@ -114,8 +114,8 @@ pub async fn run<S: PartStore>(
         match event {
             Some(event) => {
                 tracing::debug!(?event, state = ?before, "event");
-                driver.note(&event, now);
-                machine.handle(now, event);
+                let happened = driver.note(&event, now);
+                machine.handle(happened, event);
             }
             None => machine.tick(now),
         }
@@ -306,8 +306,9 @@ impl<S: PartStore> Driver<S> {
         }
     }
 
-    /// Remembers when the moments of the report were.
-    fn note(&mut self, event: &Event, now: Instant) {
+    /// Remembers when the moments of the report were. Returns when it happened,
+    /// which for a picture that went through the encoder was before `now`.
+    fn note(&mut self, event: &Event, now: Instant) -> Instant {
         match event {
             Event::Prepared => self.marks.prepared = Some(now),
             Event::CaptureStarted => {
@@ -318,10 +319,12 @@ impl<S: PartStore> Driver<S> {
                 };
                 self.marks.first_frame = now.checked_sub(age);
                 self.marks.first_frame_at = Date::now().checked_sub(age).ok();
+                return self.marks.first_frame.unwrap_or(now);
             }
             Event::UploadCompleted => self.marks.completed = Some(now),
             _ => {}
         }
+        now
     }
 
     fn risen(&mut self, state: State, now: Instant) {

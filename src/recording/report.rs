@@ -112,6 +112,9 @@ impl Report {
             (_, Media::Complete | Media::Truncated) => {
                 tracing::error!(bucket, key, seconds, end = %self.end(), "recording cut short");
             }
+            (_, Media::UploadOpen) if parts.is_none_or(|parts| parts == 0) => {
+                tracing::error!(bucket, key, end = %self.end(), "nothing of the recording is stored");
+            }
             (_, Media::UploadOpen) => {
                 let parts = parts.unwrap_or_default();
                 let upload_id = upload_id.as_deref().unwrap_or_default();

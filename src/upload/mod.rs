@@ -189,6 +189,7 @@ impl<S: PartStore> Uploader<S> {
                 store.put_part(&upload, number, payload.clone())
             })
             .await?;
+            tracing::debug!(part = number, bytes = payload.len(), "part stored");
             progress.send_modify(|progress| {
                 progress.bytes_stored += payload.len() as u64;
                 progress.parts_stored += 1;

@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+use aws_sdk_s3::config::Credentials as S3Credentials;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use recorder::local::{BUCKET, Credentials, Server};
+use recorder::upload::s3::{self, ClientSettings};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -31,6 +35,20 @@ const MARKERS: &str = "<!doctype html><body style='background: #c00000'><script>
         console.log('START_RECORDING');
         setTimeout(() => console.log('END_RECORDING'), 2000);
     }, 1500);</script>";
+
+/// Nothing that an encoder could leave out, so that a part is soon full.
+const NOISE: &str = "<!doctype html><body style='margin: 0'>
+    <canvas width=480 height=270 style='width: 100vw; height: 100vh; image-rendering: pixelated'>
+    </canvas><script>
+    const canvas = document.querySelector('canvas').getContext('2d');
+    const image = canvas.createImageData(480, 270);
+    const words = new Uint32Array(image.data.buffer);
+    const draw = () => {
+        for (let i = 0; i < words.length; i++) words[i] = Math.random() * 0xffffff | 0xff000000;
+        canvas.putImageData(image, 0, 0);
+        requestAnimationFrame(draw);
+    };
+    draw();</script>";
 
 const PLAIN: Answer = Answer::Html("<!doctype html><body style='background: #336699'>");
 const SMALL: [&str; 2] = ["--size", "640x360"];
@@ -192,13 +210,15 @@ async fn two_recorders_on_one_machine_do_not_meet() {
 }
 
 #[tokio::test]
-async fn a_recorder_that_is_killed_leaves_nothing_but_its_open_upload() {
+async fn a_recorder_that_is_killed_leaves_no_process_and_an_upload_that_can_be_completed() {
     let site = Site::new().await;
-    let mut recorder = site.start(site.local(&[]));
+    let pages = Pages::serve(Answer::Html(NOISE)).await;
+    let mut recorder = site.start(site.local(&["--url", &pages.url(), "--key", "killed.mp4"]));
     recorder.logged(RECORDING).await;
     let display = recorder.process("firefox-esr").variable("DISPLAY").unwrap().to_owned();
     let socket = display_socket(&display);
     assert!(socket.is_some(), "{display} has no socket");
+    recorder.logged("part stored").await;
     recorder.signal(Signal::KILL);
     // That every process is gone is checked for every recorder.
     let ended = recorder.ended().await;
@@ -206,8 +226,39 @@ async fn a_recorder_that_is_killed_leaves_nothing_but_its_open_upload() {
     assert_eq!(ended.stdout, "");
     until("the end of the display's socket", || (display_socket(&display) != socket).then_some(()))
         .await;
+
     assert!(site.objects().is_empty());
-    assert_eq!(site.open_uploads().len(), 1);
+    complete_open_upload(&site).await;
+    assert!(film::pictures(&site.object()) > 30);
+}
+
+/// What anybody can do with the bucket alone.
+async fn complete_open_upload(site: &Site) {
+    let credentials = Credentials::random();
+    let server = Server::start(&site.output(), credentials.clone()).await.unwrap();
+    let Credentials { access_key, secret_key } = credentials;
+    let s3 = s3::client(ClientSettings {
+        region: Some("us-east-1".to_owned()),
+        endpoint: Some(server.endpoint()),
+        force_path_style: true,
+        credentials: Some(S3Credentials::new(access_key, secret_key, None, None, "test")),
+    })
+    .await;
+    let listed = s3.list_multipart_uploads().bucket(BUCKET).send().await.unwrap();
+    let [upload] = listed.uploads() else { panic!("not one upload: {listed:?}") };
+    let (key, id) = (upload.key().unwrap(), upload.upload_id().unwrap());
+    let listed = s3.list_parts().bucket(BUCKET).key(key).upload_id(id).send().await.unwrap();
+    let parts = listed.parts().iter().map(|part| {
+        CompletedPart::builder()
+            .set_part_number(part.part_number())
+            .set_e_tag(part.e_tag().map(str::to_owned))
+            .set_checksum_crc32(part.checksum_crc32().map(str::to_owned))
+            .build()
+    });
+    let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
+    let request = s3.complete_multipart_upload().bucket(BUCKET).key(key).upload_id(id);
+    request.multipart_upload(parts).send().await.unwrap();
+    server.stop().await;
 }
 
 /// In a container it is the first process, for which the kernel ignores every

@@ -34,6 +34,19 @@ impl Film {
     }
 }
 
+/// How many pictures can be decoded of a file that may be cut off anywhere.
+pub(crate) fn pictures(path: &Path) -> u64 {
+    let select = ["-select_streams", "v", "-count_frames", "-show_entries"];
+    let output = Command::new("ffprobe")
+        .args(["-v", "quiet"])
+        .args(select)
+        .args(["stream=nb_read_frames", "-of", "csv=p=0"])
+        .arg(path)
+        .output()
+        .unwrap_or_else(|error| panic!("ffprobe cannot be started: {error}"));
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap_or(0)
+}
+
 /// The colours of the first and of the last picture at `(x, y)`, through the
 /// standard that the file claims to follow.
 pub(crate) fn ends(path: &Path, x: u32, y: u32) -> [Rgb; 2] {
