@@ -137,8 +137,30 @@ fn level(name: &str) -> Option<LevelFilter> {
 /// Starts the log of this process on stderr. A second call is a bug and panics.
 pub fn init(logging: &Logging) {
     let terminal = io::stderr().is_terminal();
-    let subscriber = subscriber(logging, terminal, io::stderr);
+    if terminal {
+        install(subscriber(logging, terminal, || OverStatus(io::stderr())));
+    } else {
+        install(subscriber(logging, terminal, io::stderr));
+    }
+}
+
+fn install(subscriber: impl tracing::Subscriber + Send + Sync) {
     tracing::subscriber::set_global_default(subscriber).expect("the log is started once");
+}
+
+/// Writes each event over the status line, which is shown again a second later.
+struct OverStatus(io::Stderr);
+
+impl io::Write for OverStatus {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        self.0.write_all(b"\r\x1b[K")?;
+        self.0.write_all(event)?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Times are UTC, as RFC 3339 with microseconds.

@@ -354,7 +354,7 @@ impl<S: PartStore> Driver<S> {
         let Last { pictures, sound_gaps, loudness, length, upload } = self.last;
         let marks = &self.marks;
         let since = |later: Option<Instant>, earlier: Option<Instant>| {
-            Some(later?.saturating_duration_since(earlier?).as_secs_f64())
+            Some(report::seconds(later?.saturating_duration_since(earlier?)))
         };
         let started = Some(setup.started);
         let object = setup.store.object();
@@ -371,7 +371,7 @@ impl<S: PartStore> Driver<S> {
                 0.0
             } else {
                 // The last picture is shown for one slot.
-                length.media.as_secs_f64() + 1.0 / f64::from(setup.recording.fps)
+                report::seconds(length.media + Duration::from_secs(1) / setup.recording.fps)
             },
             times: Times {
                 started_at: report::instant(marks.started_at),

@@ -168,9 +168,14 @@ impl Upload {
             parts_stored: progress.parts_stored,
             retries: progress.retries,
             stalls: progress.stalls,
-            stalled_seconds: progress.stalled.as_secs_f64(),
+            stalled_seconds: seconds(progress.stalled),
         }
     }
+}
+
+/// Seconds to the nearest millisecond.
+pub(super) fn seconds(span: std::time::Duration) -> f64 {
+    (span.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 /// ISO 8601 in UTC with milliseconds, as all of the product writes instants.
