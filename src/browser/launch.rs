@@ -21,7 +21,8 @@ use crate::config::{Size, Tools};
 /// Firefox listens for its driver 1 s after a cold start on an idle machine.
 const FIREFOX_READY: Duration = Duration::from_secs(30);
 const GECKODRIVER_READY: Duration = Duration::from_secs(10);
-const SESSION_READY: Duration = Duration::from_secs(15);
+/// A session takes a second, but half a minute was seen on a machine that stalled.
+const SESSION_READY: Duration = Duration::from_secs(30);
 /// How often the file is looked for that tells Firefox's port.
 const RETRY: Duration = Duration::from_millis(10);
 pub(crate) const FIREFOX_MEND: &str =
