@@ -95,7 +95,7 @@ fn nothing_names_one_machine_or_one_registry() {
     check("registries and paths are the clients' and the environment's business", |file| {
         let mut found = file.lines_with(&hosts);
         for directory in &directories {
-            // Only where a path can begin: `docs/work/` and `~/work/` name no machine.
+            // Only where a path can begin: a folder of that name further down names no machine.
             let begins = |line: &str| {
                 let before = line.split_once(directory).map(|(before, _)| before.chars().last());
                 before.is_some_and(|last| last.is_none_or(|c| " \"'`=:(,".contains(c)))
