@@ -31,7 +31,11 @@ pub struct Cli {
     #[command(flatten)]
     pub recording: RecordingArgs,
     #[command(flatten)]
+    pub meeting: MeetingPageArgs,
+    #[command(flatten)]
     pub local: LocalArgs,
+    #[command(flatten)]
+    pub test_meeting: TestMeetingArgs,
     #[command(flatten)]
     pub s3: S3Args,
     #[command(flatten)]
@@ -48,6 +52,164 @@ pub enum Task {
     /// Looks at the programs, the GStreamer elements, shared memory, fonts, display
     /// and sound; with `--bucket` also at S3 and its credentials.
     Doctor(DoctorArgs),
+    /// Hold a meeting with synthetic participants on this machine, for looking at it
+    ///
+    /// It speaks the protocols of Amazon Chime SDK. The first line on stdout is one
+    /// JSON object with the join data, an address at which an ordinary browser joins,
+    /// and the address that takes orders. It goes on until it is stopped.
+    Meeting(ServeArgs),
+}
+
+/// How a meeting is shown, and when an empty one ends.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Meetings")]
+pub struct MeetingPageArgs {
+    /// Folder of the built meeting page
+    ///
+    /// Default: /usr/local/share/recorder/recording-app; ./dev names its own
+    /// Variable: RECORDER_MEETING_PAGE
+    /// Example: ./recording-app/dist
+    #[arg(long, verbatim_doc_comment, value_name = "DIR")]
+    pub meeting_page: Option<String>,
+
+    /// How the tiles are laid out: grid or speaker
+    ///
+    /// Default: grid
+    /// Variable: RECORDER_LAYOUT
+    /// Example: speaker
+    #[arg(long, verbatim_doc_comment, value_name = "NAME")]
+    pub layout: Option<String>,
+
+    /// Header above the tiles
+    ///
+    /// Default: no header
+    /// Variable: RECORDER_TITLE
+    /// Example: --title 'Claim 4711'
+    #[arg(long, verbatim_doc_comment, value_name = "TEXT")]
+    pub title: Option<String>,
+
+    /// Show the time of day in the header
+    ///
+    /// Values: true, false
+    /// Default: false
+    /// Variable: RECORDER_CLOCK
+    /// Example: --clock
+    #[arg(
+        long,
+        verbatim_doc_comment,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub clock: Option<String>,
+
+    /// Stop when everybody has left for this long
+    ///
+    /// Units: h, m, s
+    /// Default: 2m
+    /// Variable: RECORDER_EMPTY_TIMEOUT
+    /// Example: 30s
+    #[arg(long, verbatim_doc_comment, value_name = "LENGTH")]
+    pub empty_timeout: Option<String>,
+
+    /// Stop when nobody has come at all for this long
+    ///
+    /// Units: h, m, s
+    /// Default: 10m
+    /// Variable: RECORDER_WAITING_TIMEOUT
+    /// Example: 5m
+    #[arg(long, verbatim_doc_comment, value_name = "LENGTH")]
+    pub waiting_timeout: Option<String>,
+}
+
+/// Who is in the meeting inside of this process.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "A meeting without AWS")]
+pub struct TestMeetingArgs {
+    /// Record a meeting with so many synthetic participants, who speak in turn
+    ///
+    /// Range: 0 to 25
+    /// Default: 4, when one of these flags is given
+    /// Example: 9
+    #[arg(long, verbatim_doc_comment, value_name = "NUMBER")]
+    pub participants: Option<String>,
+
+    /// The first participant shares a screen
+    ///
+    /// Default: nobody does
+    /// Example: --participants 4 --share
+    #[arg(long, verbatim_doc_comment)]
+    pub share: bool,
+
+    /// Who is there and what they do, as a TOML file
+    ///
+    /// Default: none
+    /// Example: tests/meeting/scenarios/support-call.toml
+    #[arg(long, verbatim_doc_comment, value_name = "FILE")]
+    pub scenario: Option<String>,
+
+    /// Address of this machine for the meeting's media; not 127.0.0.1
+    ///
+    /// Default: the address of the default route, else of the first interface
+    /// Example: 192.0.2.10
+    #[arg(long, verbatim_doc_comment, value_name = "IP")]
+    pub media_address: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub meeting: TestMeetingArgs,
+
+    /// Port on 127.0.0.1 for signaling and control
+    ///
+    /// Default: any that is free
+    /// Example: 8080
+    #[arg(long, verbatim_doc_comment, value_name = "PORT", help_heading = "This meeting")]
+    pub port: Option<String>,
+
+    /// Id of the meeting. The same id gives the same join data.
+    ///
+    /// Default: recorder-meeting
+    /// Example: call-1
+    #[arg(long, verbatim_doc_comment, value_name = "ID", help_heading = "This meeting")]
+    pub meeting_id: Option<String>,
+
+    /// Folder of the built meeting page
+    ///
+    /// Default: /usr/local/share/recorder/recording-app; ./dev names its own
+    /// Variable: RECORDER_MEETING_PAGE
+    /// Example: ./recording-app/dist
+    #[arg(long, verbatim_doc_comment, value_name = "DIR", help_heading = "This meeting")]
+    pub meeting_page: Option<String>,
+
+    /// How the tiles are laid out: grid or speaker
+    ///
+    /// Default: grid
+    /// Variable: RECORDER_LAYOUT
+    /// Example: speaker
+    #[arg(long, verbatim_doc_comment, value_name = "NAME", help_heading = "This meeting")]
+    pub layout: Option<String>,
+
+    /// Header above the tiles
+    ///
+    /// Default: no header
+    /// Variable: RECORDER_TITLE
+    /// Example: --title 'Claim 4711'
+    #[arg(long, verbatim_doc_comment, value_name = "TEXT", help_heading = "This meeting")]
+    pub title: Option<String>,
+
+    /// Show the time of day in the header: true or false
+    ///
+    /// Default: false
+    /// Variable: RECORDER_CLOCK
+    /// Example: --clock=true
+    #[arg(long, verbatim_doc_comment, value_name = "BOOL", help_heading = "This meeting")]
+    pub clock: Option<String>,
+
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 #[derive(Clone, Debug, Default, Args)]
@@ -287,9 +449,14 @@ Variables without a flag, read without --local:
   CHIME_MEETING_DATA   The Chime meeting to record, as base64 of its JSON.
   CHIME_ATTENDEE_DATA  The Chime attendee to join as, likewise. Neither is read
                        when a page is given.
+  RECORDER_ATTENDEE_NAMES
+                       Names to show, by attendee id or external user id, as base64
+                       of a JSON object of texts. Default: the external user id, or
+                       what stands behind its last '#'.
 
 Examples:
   recorder --local --duration 30s
+  recorder --local --participants 4 --share --duration 30s
   recorder --local --url https://example.com/wallboard --output /srv/recordings
   recorder --url https://example.com/wallboard --bucket my-recordings \\
       --region eu-central-1 --key wallboard.mp4

@@ -8,6 +8,7 @@
 //! `--local` the variables that make up a container's orders are not read at all,
 //! so that a shell set up for AWS changes nothing.
 
+pub mod meeting;
 mod parse;
 mod problem;
 mod settings;
@@ -18,7 +19,10 @@ use jiff::Timestamp;
 use url::Url;
 
 use crate::{
-    cli::{Cli, DoctorArgs, LogArgs, MachineArgs, RecordingArgs, S3Args, Task},
+    cli::{
+        Cli, DoctorArgs, LogArgs, MachineArgs, MeetingPageArgs, RecordingArgs, S3Args, Task,
+        TestMeetingArgs,
+    },
     logging::{Filter, Format, Logging},
     secret::{PrivateUrl, Secret},
 };
@@ -72,11 +76,14 @@ pub enum Command {
     PreWarm,
     Record(Config),
     Doctor(Doctor),
+    /// Serve a meeting with synthetic participants, and record nothing.
+    Meeting(meeting::Serve),
 }
 
 /// Everything about one recording. Pass on the piece that is needed, not the whole.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    pub source: Source,
     pub recording: Recording,
     pub destination: Destination,
     pub tools: Tools,
@@ -97,7 +104,6 @@ pub struct Doctor {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
-    pub source: Source,
     pub size: Size,
     /// Pictures a second, 1 to 60.
     pub fps: u32,
@@ -115,10 +121,15 @@ pub enum Source {
     Url(PrivateUrl),
     /// The page inside of this process that shows and sounds the time.
     TestPage,
-    /// A Chime meeting: base64 of the JSON of its Meeting and Attendee objects.
+    /// A Chime meeting.
     Meeting {
-        meeting: Secret,
-        attendee: Secret,
+        join: meeting::Join,
+        meeting: meeting::Meeting,
+    },
+    /// The meeting inside of this process, with synthetic participants.
+    TestMeeting {
+        test: meeting::TestMeeting,
+        meeting: meeting::Meeting,
     },
 }
 
@@ -199,6 +210,7 @@ pub fn resolve(
     let mut reader = Reader::new(lookup, cli.local.local);
     let command = match cli.subcommand {
         Some(Task::Doctor(args)) => doctor(&mut reader, args).map(Command::Doctor),
+        Some(Task::Meeting(args)) => meeting::serve(&mut reader, args).map(Command::Meeting),
         None if reader.is_pre_warm() => Ok(Command::PreWarm),
         None => config(&mut reader, cli, now).map(Command::Record),
     };
@@ -222,6 +234,7 @@ fn doctor(reader: &mut Reader<'_>, args: DoctorArgs) -> Read<Doctor> {
 fn config(reader: &mut Reader<'_>, cli: Cli, now: Timestamp) -> Read<Config> {
     let local = cli.local.local;
     let key = cli.recording.key.clone();
+    let source = source(reader, cli.recording.url.clone(), cli.meeting, cli.test_meeting, local);
     let recording = recording(reader, cli.recording, local);
     let destination = if local {
         refuse_s3_flags(reader, &cli.s3);
@@ -236,6 +249,7 @@ fn config(reader: &mut Reader<'_>, cli: Cli, now: Timestamp) -> Read<Config> {
     let logging = logging(reader, cli.log, Filter::default());
     let (tools, temp_dir) = machine?;
     Ok(Config {
+        source: source?,
         recording: recording?,
         destination: destination?,
         tools,
@@ -245,7 +259,6 @@ fn config(reader: &mut Reader<'_>, cli: Cli, now: Timestamp) -> Read<Config> {
 }
 
 fn recording(reader: &mut Reader<'_>, args: RecordingArgs, local: bool) -> Read<Recording> {
-    let source = source(reader, args.url, local);
     let size = size(reader, args.size, local);
     let fps = reader.read(args.fps, &settings::FPS, parse::fps);
     let duration = reader.read(args.duration, &settings::DURATION, parse::duration);
@@ -268,7 +281,6 @@ fn recording(reader: &mut Reader<'_>, args: RecordingArgs, local: bool) -> Read<
         );
     }
     Ok(Recording {
-        source: source?,
         size: size?,
         fps: fps?.unwrap_or(DEFAULT_FPS),
         duration,
@@ -278,37 +290,43 @@ fn recording(reader: &mut Reader<'_>, args: RecordingArgs, local: bool) -> Read<
     })
 }
 
-fn source(reader: &mut Reader<'_>, url: Option<Secret>, local: bool) -> Read<Source> {
+fn source(
+    reader: &mut Reader<'_>,
+    url: Option<Secret>,
+    page: MeetingPageArgs,
+    test: TestMeetingArgs,
+    local: bool,
+) -> Read<Source> {
     let url = url.map(|url| url.expose().to_owned());
-    match reader.read(url, &settings::URL, parse::page_url)? {
+    let url = reader.read(url, &settings::URL, parse::page_url);
+    let meeting = meeting::page(reader, page);
+    if meeting::asked_for(&test) {
+        if !local {
+            return Err(reader.refuse(
+                "--participants, --share, --scenario and --media-address",
+                "go with --local only",
+            ));
+        }
+        let test = meeting::test_meeting(reader, test);
+        return match url? {
+            Some(_) => Err(reader.refuse(
+                settings::URL.flag,
+                "does not go with --participants, --share, --scenario and --media-address",
+            )),
+            None => Ok(Source::TestMeeting { test: test?, meeting: meeting? }),
+        };
+    }
+    match url? {
         Some(url) => Ok(Source::Url(PrivateUrl::new(url))),
         None if local => Ok(Source::TestPage),
-        None => meeting(reader),
+        None => match meeting::join(reader)? {
+            Some(join) => Ok(Source::Meeting { join, meeting: meeting? }),
+            None => Err(reader.refuse(
+                "CHIME_MEETING_DATA and CHIME_ATTENDEE_DATA, or RECORDER_URL (or --url)",
+                "are missing: say which meeting or which page to record",
+            )),
+        },
     }
-}
-
-fn meeting(reader: &mut Reader<'_>) -> Read<Source> {
-    let join_data = |text: &str| parse::is_join_data(text).then(|| Secret::new(text));
-    let meeting = reader.read(None, &settings::MEETING, join_data);
-    let attendee = reader.read(None, &settings::ATTENDEE, join_data);
-    match (meeting?, attendee?) {
-        (Some(meeting), Some(attendee)) => {
-            without_meeting_page(reader, Source::Meeting { meeting, attendee })
-        }
-        (Some(_), None) => Err(reader.missing(&settings::ATTENDEE)),
-        (None, Some(_)) => Err(reader.missing(&settings::MEETING)),
-        (None, None) => Err(reader.missing(&settings::URL)),
-    }
-}
-
-/// Meetings are refused as long as there is no page that can join them; drop this
-/// function with the arrival of the page.
-fn without_meeting_page(reader: &mut Reader<'_>, _meeting: Source) -> Read<Source> {
-    Err(reader.refuse(
-        &settings::MEETING.places(),
-        "this build cannot record meetings, they come with the meeting page; \
-         give the address of a page as RECORDER_URL",
-    ))
 }
 
 fn size(reader: &mut Reader<'_>, flag: Option<String>, local: bool) -> Read<Size> {

@@ -42,6 +42,20 @@ pub enum StopReason {
     MaxDuration,
     /// The page said that it is over.
     PageEnded,
+    /// The meeting was ended for everybody.
+    MeetingEnded,
+    /// The recording's attendee was removed from the meeting.
+    AttendeeRemoved,
+    /// The meeting does not know the recording's join token any more.
+    AuthenticationRejected,
+    /// Somebody else joined with the recording's join token.
+    JoinedElsewhere,
+    /// The meeting takes nobody more.
+    AtCapacity,
+    /// Everybody has left, for longer than `--empty-timeout`.
+    RoomEmpty,
+    /// Nobody came, for longer than `--waiting-timeout`.
+    NobodyCame,
 }
 
 /// What broke, said so that the report and the log need nothing else.

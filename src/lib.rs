@@ -24,6 +24,7 @@ pub mod events;
 pub mod local;
 pub mod logging;
 pub mod media;
+pub mod meeting;
 pub mod mp4;
 pub mod recording;
 pub mod run;

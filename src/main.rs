@@ -56,6 +56,13 @@ async fn process(started: Instant) -> ExitCode {
             logging::init(&doctor.logging);
             recorder::doctor::run(&doctor, stops).await
         }
+        Ok(Command::Meeting(serve)) => {
+            logging::init(&serve.logging);
+            match run::serve(&serve, stops).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => refuse(FAILED, &scrub(&chain(&error))),
+            }
+        }
         Ok(Command::Record(config)) => {
             logging::init(&config.logging);
             record(&config, started, stops).await

@@ -10,11 +10,13 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use url::Url;
 
+use crate::config::meeting::{Join, Meeting as MeetingSettings};
 use crate::config::{Bucket, Config, Destination, Encryption, Source};
 use crate::logging::Format;
+use crate::meeting::{Input, Meeting};
 use crate::recording::report::Report;
 use crate::recording::status::StatusLine;
-use crate::recording::{self, Setup};
+use crate::recording::{self, Setup, Shown};
 use crate::signals::Stop;
 use crate::upload::s3::{self, ClientSettings, S3Store};
 use crate::upload::store::Object;
@@ -33,8 +35,14 @@ pub enum Error {
     #[cfg(not(feature = "local"))]
     #[error("this build of the recorder has no test page")]
     NoTestPage,
-    #[error("this build cannot record meetings yet")]
-    NoMeeting,
+    #[error("the meeting page cannot be shown")]
+    Page(#[from] crate::meeting::server::Error),
+    #[cfg(feature = "local")]
+    #[error("the meeting cannot be held")]
+    Meeting(#[from] crate::local::meeting::Error),
+    #[cfg(not(feature = "local"))]
+    #[error("this build of the recorder has no meeting of its own")]
+    NoTestMeeting,
 }
 
 /// Records as configured. `started` is when the process started.
@@ -47,22 +55,21 @@ pub async fn run(
         .prefix("recorder-")
         .tempdir_in(&config.temp_dir)
         .map_err(|source| Error::TempDir { dir: config.temp_dir.clone(), source })?;
-    let url = address(&config.recording.source, dir.path())?;
+    let (shown, held) = shown(&config.source, dir.path()).await?;
     let setup = |store| Setup {
         recording: &config.recording,
         tools: &config.tools,
-        url,
         store: Arc::new(store),
         dir: dir.path(),
         started,
         status: StatusLine::new(config.logging.format != Format::Json),
     };
-    match &config.destination {
+    let report = match &config.destination {
         Destination::S3 { bucket, key } => {
             let client = s3::client(client_settings(bucket)).await;
             let object = Object { bucket: bucket.name.clone(), key: key.clone() };
             let store = S3Store::new(client, object, encryption(bucket));
-            Ok(recording::run(setup(store), stops).await)
+            Ok(recording::run(setup(store), shown, stops).await)
         }
         #[cfg(feature = "local")]
         Destination::Local { dir: kept, key } => {
@@ -84,7 +91,7 @@ pub async fn run(
             .await;
             let object = Object { bucket: crate::local::BUCKET.into(), key: key.clone() };
             let store = S3Store::new(client, object, s3::Encryption::BucketDefault);
-            let mut report = recording::run(setup(store), stops).await;
+            let mut report = recording::run(setup(store), shown, stops).await;
             if report.object.bytes.is_some() {
                 report.object.path = Some(server.object_path(key));
             }
@@ -93,16 +100,56 @@ pub async fn run(
         }
         #[cfg(not(feature = "local"))]
         Destination::Local { .. } => Err(Error::NoLocal),
+    };
+    held.end().await;
+    report
+}
+
+/// What goes on in this process for as long as it is filmed.
+#[derive(Debug)]
+enum Held {
+    Nothing,
+    #[cfg(feature = "local")]
+    Meeting(crate::local::meeting::Held),
+}
+
+impl Held {
+    async fn end(self) {
+        match self {
+            Self::Nothing => {}
+            #[cfg(feature = "local")]
+            Self::Meeting(meeting) => meeting.end().await,
+        }
     }
 }
 
-/// The page to open. `dir` may take a page that is part of the recorder.
-fn address(source: &Source, dir: &Path) -> Result<Url, Error> {
+/// What to film. `dir` may take a page that is part of the recorder.
+async fn shown(source: &Source, dir: &Path) -> Result<(Shown, Held), Error> {
     match source {
-        Source::Url(url) => Ok(url.expose().clone()),
-        Source::TestPage => test_page(dir),
-        Source::Meeting { .. } => Err(Error::NoMeeting),
+        Source::Url(url) => Ok((Shown::Page(url.expose().clone()), Held::Nothing)),
+        Source::TestPage => Ok((Shown::Page(test_page(dir)?), Held::Nothing)),
+        Source::Meeting { join, meeting } => {
+            Ok((joined(join.clone(), meeting).await?, Held::Nothing))
+        }
+        #[cfg(feature = "local")]
+        Source::TestMeeting { test, meeting } => {
+            let (held, join) = crate::local::meeting::hold(test, None, None).await?;
+            Ok((joined(join, meeting).await?, Held::Meeting(held)))
+        }
+        #[cfg(not(feature = "local"))]
+        Source::TestMeeting { .. } => Err(Error::NoTestMeeting),
     }
+}
+
+async fn joined(join: Join, settings: &MeetingSettings) -> Result<Shown, Error> {
+    let MeetingSettings { page, look, rules } = settings;
+    let input = Input {
+        meeting: join.meeting,
+        attendee: join.attendee,
+        names: join.names,
+        look: look.clone(),
+    };
+    Ok(Shown::Meeting(Meeting::start(page, input, *rules).await?))
 }
 
 #[cfg(feature = "local")]
@@ -135,4 +182,44 @@ pub(crate) fn encryption(bucket: &Bucket) -> s3::Encryption {
         Some(Encryption::DefaultKey) => s3::Encryption::Kms,
         Some(Encryption::Key(key)) => s3::Encryption::KmsKey(key.clone()),
     }
+}
+
+/// Holds a meeting with nobody recording it, until it is stopped.
+#[cfg(feature = "local")]
+pub async fn serve(
+    settings: &crate::config::meeting::Serve,
+    mut stops: mpsc::UnboundedReceiver<Stop>,
+) -> Result<(), Error> {
+    use std::io::Write;
+
+    let crate::config::meeting::Serve { meeting, page, look, port, meeting_id, .. } = settings;
+    let (held, join) = crate::local::meeting::hold(meeting, *port, meeting_id.clone()).await?;
+    let server = crate::meeting::server::Server::start(page).await?;
+    let told = serde_json::json!({
+        "page": crate::meeting::page_address(server.address(), &Input {
+            meeting: join.meeting.clone(),
+            attendee: join.attendee.clone(),
+            names: join.names.clone(),
+            look: look.clone(),
+        })
+        .as_str(),
+        "endpoint": held.endpoint(),
+        "CHIME_MEETING_DATA": join.meeting.expose(),
+        "CHIME_ATTENDEE_DATA": join.attendee.expose(),
+        "names": join.names,
+    });
+    // Who closed stdout does not want to know.
+    let _ = writeln!(std::io::stdout(), "{told}");
+    tracing::info!("open the address of \"page\" in a browser; SIGINT ends the meeting");
+    let _ = stops.recv().await;
+    held.end().await;
+    Ok(())
+}
+
+#[cfg(not(feature = "local"))]
+pub async fn serve(
+    _: &crate::config::meeting::Serve,
+    _: mpsc::UnboundedReceiver<Stop>,
+) -> Result<(), Error> {
+    Err(Error::NoTestMeeting)
 }

@@ -39,7 +39,13 @@ pub(super) async fn firefox(
     size: Size,
 ) -> Result<(Child, tokio::process::ChildStdout, u16), Error> {
     let profile = dir.join("profile");
-    std::fs::create_dir(&profile)
+    // One of an earlier start holds whatever made it fail.
+    let cleared = match std::fs::remove_dir_all(&profile) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    cleared
+        .and_then(|()| std::fs::create_dir(&profile))
         .and_then(|()| profile::write(&profile))
         .map_err(|source| Error::Profile { path: profile.clone(), source })?;
     let mut child = Child::spawn(

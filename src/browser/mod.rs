@@ -90,7 +90,7 @@ impl Browser {
 
     /// Ends both programs at once: the profile is thrown away, so there is
     /// nothing that Firefox would have to put in order first.
-    pub async fn close(self) {
+    pub async fn close(&mut self) {
         self.driver.stop(Duration::ZERO).await;
         self.firefox.stop(Duration::ZERO).await;
     }

@@ -9,7 +9,7 @@
 //! page's own rhythm, and because Xlib ends the process when the server dies.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,7 +21,10 @@ use x11rb::connection::Connection;
 use x11rb::protocol::damage::{self, ConnectionExt as _, ReportLevel};
 use x11rb::protocol::shm::{self, ConnectionExt as _};
 use x11rb::protocol::xfixes::ConnectionExt as _;
-use x11rb::protocol::xproto::{ImageFormat, Window};
+use x11rb::protocol::xproto::{
+    ConfigureWindowAux, ConnectionExt as _, CreateWindowAux, ImageFormat, StackMode, Window,
+    WindowClass,
+};
 use x11rb::rust_connection::RustConnection;
 
 use super::grid::{Grid, Step};
@@ -76,6 +79,8 @@ pub(super) struct Grabber {
 #[derive(Debug)]
 struct Orders {
     order: AtomicU8,
+    /// The last picture is shown, whatever the display does.
+    curtain: AtomicBool,
     wake: std::os::fd::OwnedFd,
 }
 
@@ -104,7 +109,11 @@ impl Grabber {
     ) -> Result<Self, Error> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(std::io::Error::from)?;
-        let orders = Arc::new(Orders { order: AtomicU8::new(Order::Wait as u8), wake });
+        let orders = Arc::new(Orders {
+            order: AtomicU8::new(Order::Wait as u8),
+            curtain: AtomicBool::new(false),
+            wake,
+        });
         let screen = Screen::open(display, size)?;
         let stream = source.clone();
         let film = Film { screen, source, counts, orders: Arc::clone(&orders), fps };
@@ -123,6 +132,10 @@ impl Grabber {
         self.orders.give(Order::Film);
     }
 
+    pub(super) fn curtain(&self) -> Curtain {
+        Curtain(Arc::clone(&self.orders))
+    }
+
     /// Ends the stream.
     pub(super) fn finish(&self) {
         self.orders.give(Order::Finish);
@@ -138,9 +151,30 @@ impl Drop for Grabber {
     }
 }
 
+/// Hides the display from the recording: while it is closed, the last picture
+/// stays.
+#[derive(Clone, Debug)]
+pub struct Curtain(Arc<Orders>);
+
+impl Curtain {
+    pub fn close(&self) {
+        self.0.curtain.store(true, Ordering::SeqCst);
+    }
+
+    /// The picture of this moment is the next.
+    pub fn open(&self) {
+        self.0.curtain.store(false, Ordering::SeqCst);
+        self.0.wake();
+    }
+}
+
 impl Orders {
     fn give(&self, order: Order) {
         self.order.fetch_max(order as u8, Ordering::SeqCst);
+        self.wake();
+    }
+
+    fn wake(&self) {
         // Full means that the thread has not even woken up for the last one.
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
@@ -171,6 +205,7 @@ impl Film {
         let mut grid: Option<Grid> = None;
         let mut last: Option<gst::Buffer> = None;
         let mut drawn = None;
+        let mut hidden = false;
         let settle = i64::try_from(SETTLE.as_nanos()).expect("a few milliseconds");
         loop {
             match self.orders.current() {
@@ -193,7 +228,12 @@ impl Film {
             };
             let now = i64::try_from(now.nseconds()).expect("a recording lasts less than 292 years");
             let mut waited_for = None;
-            if self.screen.has_changed()? {
+            let has_changed = self.screen.has_changed()?;
+            let was_hidden =
+                std::mem::replace(&mut hidden, self.orders.curtain.load(Ordering::SeqCst));
+            if hidden {
+                drawn = None;
+            } else if has_changed || was_hidden {
                 drawn.get_or_insert(now);
             }
             let grid = grid.get_or_insert_with(|| {
@@ -258,6 +298,26 @@ impl Film {
     }
 }
 
+/// Puts a window without background under all others: where the browser's window
+/// goes away, the picture stays as it was. Under the root window it would turn black.
+fn lay_floor(
+    connection: &RustConnection,
+    root: Window,
+    visual: u32,
+    size: Size,
+) -> Result<(), Error> {
+    let floor = connection.generate_id()?;
+    let look = CreateWindowAux::new().background_pixmap(x11rb::NONE).override_redirect(1);
+    let (Size { width, height }, class) = (size, WindowClass::INPUT_OUTPUT);
+    connection
+        .create_window(24, floor, root, 0, 0, width, height, 0, class, visual, &look)?
+        .check()?;
+    let lowest = ConfigureWindowAux::new().stack_mode(StackMode::BELOW);
+    connection.configure_window(floor, &lowest)?.check()?;
+    connection.map_window(floor)?.check()?;
+    Ok(())
+}
+
 /// The connection to the display and all that lives in it.
 struct Screen {
     connection: RustConnection,
@@ -284,6 +344,7 @@ impl Screen {
         connection.xfixes_query_version(5, 0)?.reply().map_err(Error::Extension)?;
         connection.damage_query_version(1, 1)?.reply().map_err(Error::Extension)?;
         connection.shm_query_version()?.reply().map_err(Error::Extension)?;
+        lay_floor(&connection, root, screen.root_visual, size)?;
         let damage = connection.generate_id()?;
         connection.damage_create(damage, root, ReportLevel::NON_EMPTY)?.check()?;
         let bytes = usize::from(width) * usize::from(height) * PIXEL;

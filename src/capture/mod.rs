@@ -29,6 +29,7 @@ use crate::events::{Event, Failure, Stage};
 use crate::media::{Sample, Timestamp, Track, TrackConfig};
 use crate::secret::scrub;
 
+pub use display::Curtain;
 use display::Grabber;
 
 /// Samples between encoder and writer: two seconds of both tracks. Past that the
@@ -155,6 +156,12 @@ impl Capture {
     pub fn start(&self) {
         self.counters.sound_kept.store(true, Ordering::Relaxed);
         self.with_grabber(Grabber::film);
+    }
+
+    /// What hides the display from the recording; `None` once the capture is stopped.
+    pub fn curtain(&self) -> Option<Curtain> {
+        let grabber = self.grabber.lock().unwrap_or_else(PoisonError::into_inner);
+        grabber.as_ref().map(Grabber::curtain)
     }
 
     /// Ends both tracks. The channel closes when the last sample is through.

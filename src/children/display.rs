@@ -77,7 +77,7 @@ impl Display {
         &mut self.child
     }
 
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.child.stop(PATIENCE).await;
     }
 }

@@ -162,7 +162,11 @@ impl Child {
     }
 
     /// Asks the whole group to end, insists after `patience`, and reaps the child.
-    pub async fn stop(mut self, patience: Duration) {
+    pub async fn stop(&mut self, patience: Duration) {
+        // A group number that is free again may belong to somebody else.
+        if self.reaped {
+            return;
+        }
         self.signal(Signal::TERM);
         if tokio::time::timeout(patience, self.inner.wait()).await.is_err() {
             tracing::debug!(child = self.name, ?patience, "child did not end when asked");

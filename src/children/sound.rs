@@ -102,7 +102,7 @@ impl Sound {
         &mut self.child
     }
 
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.child.stop(PATIENCE).await;
     }
 }

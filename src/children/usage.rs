@@ -20,7 +20,8 @@ pub struct Usage {
 /// Watches some process groups. Each [`Watch::sample`] is one reading.
 #[derive(Debug)]
 pub struct Watch {
-    groups: BTreeMap<&'static str, i32>,
+    /// A program that was started again has a group for each start.
+    groups: BTreeMap<&'static str, Vec<i32>>,
     own: i32,
     usage: BTreeMap<&'static str, Usage>,
     /// Last reading of each process, kept after it has ended: (group, ticks).
@@ -53,14 +54,18 @@ impl Watch {
     }
 
     pub fn add(&mut self, name: &'static str, group: Pid) {
-        self.groups.insert(name, group.as_raw_nonzero().get());
+        self.add_group(name, group.as_raw_nonzero().get());
     }
 
     /// Watches this process as `recorder`, without the shell it may share a
     /// group with.
     pub fn add_self(&mut self) {
         self.own = rustix::process::getpid().as_raw_nonzero().get();
-        self.groups.insert("recorder", OWN);
+        self.add_group("recorder", OWN);
+    }
+
+    fn add_group(&mut self, name: &'static str, group: i32) {
+        self.groups.entry(name).or_default().push(group);
     }
 
     /// Reads every process once. Costs about a millisecond.
@@ -83,15 +88,15 @@ impl Watch {
     #[expect(clippy::cast_precision_loss, reason = "2^52 ticks are a million years")]
     fn add_reading(&mut self, stats: &[(i32, Stat)]) {
         for (pid, stat) in stats {
-            if self.groups.values().any(|group| *group == stat.group) {
+            if self.groups.values().any(|groups| groups.contains(&stat.group)) {
                 self.ticks.insert(*pid, (stat.group, stat.ticks));
             }
         }
-        for (name, group) in &self.groups {
-            let members = stats.iter().filter(|(_, stat)| stat.group == *group);
+        for (name, groups) in &self.groups {
+            let members = stats.iter().filter(|(_, stat)| groups.contains(&stat.group));
             let resident: u64 = members.map(|(_, stat)| stat.resident_pages).sum();
-            let ticks: u64 =
-                self.ticks.values().filter(|(of, _)| of == group).map(|(_, ticks)| ticks).sum();
+            let read = self.ticks.values().filter(|(of, _)| groups.contains(of));
+            let ticks: u64 = read.map(|(_, ticks)| ticks).sum();
             let usage = self.usage.entry(name).or_default();
             usage.cpu_seconds = ticks as f64 / self.ticks_per_second as f64;
             usage.peak_memory_bytes = usage.peak_memory_bytes.max(resident * self.page_bytes);
@@ -135,16 +140,22 @@ mod tests {
     #[test]
     fn helpers_that_have_ended_still_count_and_strangers_do_not() {
         let mut watch = Watch::new();
-        watch.groups.insert("browser", 7);
+        watch.add_group("browser", 6);
+        watch.add_group("browser", 7);
         let (second, page) = (watch.ticks_per_second, watch.page_bytes);
         let stat = |group, seconds, resident_pages| Stat {
             group,
             ticks: seconds * second,
             resident_pages,
         };
-        watch.add_reading(&[(10, stat(7, 1, 100)), (11, stat(7, 2, 50)), (12, stat(8, 9, 9))]);
+        watch.add_reading(&[
+            (9, stat(6, 1, 0)),
+            (10, stat(7, 1, 100)),
+            (11, stat(7, 2, 50)),
+            (12, stat(8, 9, 9)),
+        ]);
         watch.add_reading(&[(10, stat(7, 3, 120))]);
-        let expected = Usage { cpu_seconds: 5.0, peak_memory_bytes: 150 * page };
+        let expected = Usage { cpu_seconds: 6.0, peak_memory_bytes: 150 * page };
         assert_eq!(watch.usage()["browser"], expected);
     }
 }

@@ -1,7 +1,7 @@
 //! Text to value, one function for each kind of setting. `None` is a text that
 //! breaks the rule; the rule in words stands beside the setting in `config.rs`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use base64::{
     Engine,
@@ -19,6 +19,9 @@ const LARGEST: Size = Size { width: 3840, height: 2160 };
 
 /// Pictures a second: the display is never drawn more often than 60 times.
 const MAX_FPS: u32 = 60;
+
+/// Characters of a name that are kept: no tile has room for more.
+const LONGEST_NAME: usize = 256;
 
 /// What S3 allows for the name of an object.
 const MAX_KEY_BYTES: usize = 1024;
@@ -140,12 +143,34 @@ pub(super) fn search_path(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
+/// What fits into one line of a header.
+pub(super) fn title(text: &str) -> Option<String> {
+    let fits = text.chars().count() <= 200 && !text.contains(char::is_control);
+    fits.then(|| text.to_owned())
+}
+
+pub(super) fn meeting_id(text: &str) -> Option<String> {
+    let length = text.chars().count();
+    ((1..=64).contains(&length) && !text.contains(char::is_control)).then(|| text.to_owned())
+}
+
+/// Names by id: a JSON object of texts in base64, padded or not.
+pub(super) fn names(text: &str) -> Option<BTreeMap<String, String>> {
+    let names: BTreeMap<String, String> = serde_json::from_slice(&decoded(text)).ok()?;
+    let shorten = |name: String| name.chars().take(LONGEST_NAME).collect();
+    Some(names.into_iter().map(|(id, name)| (id, shorten(name))).collect())
+}
+
 /// A JSON object in base64, padded or not.
 pub(super) fn is_join_data(text: &str) -> bool {
+    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&decoded(text)).is_ok()
+}
+
+/// Nothing, where it is no base64.
+fn decoded(text: &str) -> Vec<u8> {
     let padding = DecodePaddingMode::Indifferent;
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(padding);
-    let json = GeneralPurpose::new(&STANDARD, config).decode(text).unwrap_or_default();
-    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&json).is_ok()
+    GeneralPurpose::new(&STANDARD, config).decode(text).unwrap_or_default()
 }
 
 #[cfg(test)]

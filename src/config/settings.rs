@@ -73,6 +73,39 @@ pub(super) const ATTENDEE: Setting = Setting::new(
     "eyJBdHRlbmRlZUlkIjogLi4ufQ==",
 )
 .shown_as(Shown::Length);
+pub(super) const NAMES: Setting = Setting::new(
+    "",
+    "RECORDER_ATTENDEE_NAMES",
+    "names by attendee id or external user id, as base64 of a JSON object",
+    "eyJhZ2VudC0xIjogIkFsaWNlIn0=",
+)
+.shown_as(Shown::Length);
+pub(super) const MEETING_PAGE: Setting =
+    Setting::new("--meeting-page", "RECORDER_MEETING_PAGE", FOLDER, "./recording-app/dist");
+pub(super) const LAYOUT: Setting =
+    Setting::new("--layout", "RECORDER_LAYOUT", "grid or speaker", "speaker");
+pub(super) const TITLE: Setting =
+    Setting::new("--title", "RECORDER_TITLE", "a line of at most 200 characters", "Claim 4711");
+pub(super) const CLOCK: Setting =
+    Setting::new("--clock", "RECORDER_CLOCK", "true or false", "true");
+pub(super) const EMPTY_TIMEOUT: Setting =
+    Setting::new("--empty-timeout", "RECORDER_EMPTY_TIMEOUT", LENGTH, "2m");
+pub(super) const WAITING_TIMEOUT: Setting =
+    Setting::new("--waiting-timeout", "RECORDER_WAITING_TIMEOUT", LENGTH, "10m");
+pub(super) const PARTICIPANTS: Setting =
+    Setting::new("--participants", "", "a whole number from 0 to 25", "4");
+pub(super) const SCENARIO: Setting = Setting::new("--scenario", "", "a file", "call.toml");
+pub(super) const MEDIA_ADDRESS: Setting = Setting::new(
+    "--media-address",
+    "",
+    "an IP address of this machine that is not 127.0.0.1",
+    "192.0.2.10",
+);
+pub(super) const PORT: Setting = Setting::new("--port", "", "a port from 1 to 65535", "8080");
+pub(super) const MEETING_ID: Setting =
+    Setting::new("--meeting-id", "", "1 to 64 characters, no control characters", "call-1");
+pub(super) const CACHE_HOME: Setting = Setting::new("", "XDG_CACHE_HOME", FOLDER, "/var/cache");
+pub(super) const HOME: Setting = Setting::new("", "HOME", FOLDER, "/srv/recorder");
 pub(super) const OUTPUT: Setting = Setting::new("--output", "", FOLDER, "/srv/recordings");
 pub(super) const BUCKET: Setting = Setting::new(
     "--bucket",

@@ -55,10 +55,10 @@ fn contained_problems(flags: &str, variables: &[(&str, &str)]) -> Vec<String> {
 #[test]
 fn a_local_recording_needs_no_settings() {
     let config = recorded("--local", &[]);
+    assert_eq!(config.source, Source::TestPage);
     assert_eq!(
         config.recording,
         Recording {
-            source: Source::TestPage,
             size: Size { width: 1920, height: 1080 },
             fps: 30,
             duration: None,
@@ -105,7 +105,7 @@ fn a_local_recording_takes_its_flags() {
         &[],
     );
     let recording = config.recording;
-    let Source::Url(url) = recording.source else { panic!("not a page") };
+    let Source::Url(url) = config.source else { panic!("not a page") };
     assert_eq!(url.expose().as_str(), "http://example.com/a");
     assert_eq!(recording.size, Size { width: 1280, height: 720 });
     assert_eq!(recording.fps, 25);
@@ -304,30 +304,55 @@ fn local_and_s3_flags_do_not_go_together() {
 }
 
 #[test]
-fn a_meeting_needs_both_halves_and_for_now_a_later_build() {
+fn a_meeting_needs_both_halves() {
     let (no_page, meeting, attendee) =
         (("RECORDER_URL", ""), ("CHIME_MEETING_DATA", MEETING), ("CHIME_ATTENDEE_DATA", ATTENDEE));
-    for (variables, start) in [
+    for (given, expected) in [
         (&[no_page, meeting][..], "CHIME_ATTENDEE_DATA is missing: expected a Chime Attendee"),
         (&[no_page, attendee], "CHIME_MEETING_DATA is missing: expected a Chime Meeting"),
-        (
-            &[no_page, meeting, attendee],
-            "CHIME_MEETING_DATA: this build cannot record meetings, they come with the meeting \
-             page; give the address of a page as RECORDER_URL",
-        ),
-        (&[no_page], "RECORDER_URL (or --url) is missing"),
-        (
-            &[no_page, ("CHIME_MEETING_DATA", "{}"), attendee],
-            "CHIME_MEETING_DATA (2 bytes, not shown): expected a Chime Meeting object as base64",
-        ),
+        (&[no_page], "CHIME_MEETING_DATA and CHIME_ATTENDEE_DATA, or RECORDER_URL (or --url)"),
     ] {
-        let found = contained_problems("", variables);
-        assert!(found.len() == 1 && found[0].starts_with(start), "{found:?}");
+        let problems = contained_problems("", given);
+        assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{problems:?}");
     }
-    let both_wrong = [no_page, ("CHIME_MEETING_DATA", "?"), ("CHIME_ATTENDEE_DATA", "e30")];
-    assert_eq!(contained_problems("", &both_wrong).len(), 1);
+    let names = ("RECORDER_ATTENDEE_NAMES", "eyJhIjogIkFsaWNlIn0=");
+    let Source::Meeting { join, meeting } =
+        contained("", &[no_page, meeting, attendee, names]).source
+    else {
+        panic!("not a meeting");
+    };
+    assert_eq!((join.meeting.expose(), join.attendee.expose()), (MEETING, ATTENDEE));
+    assert_eq!(join.names["a"], "Alice");
+    assert_eq!(meeting.rules.empty, Duration::from_mins(2));
+    assert_eq!(meeting.rules.nobody, Duration::from_mins(10));
     // A page needs no meeting, not even a right one.
-    assert_eq!(contained("", &[("CHIME_MEETING_DATA", "?")]), contained("", &[]));
+    contained("", &[("CHIME_MEETING_DATA", "?")]);
+}
+
+#[test]
+fn a_meeting_of_its_own_is_for_local_recordings() {
+    let standard = |flags: &str| match recorded(flags, &[("HOME", "/h")]).source {
+        Source::TestMeeting { test, .. } => test,
+        other => panic!("{other:?}"),
+    };
+    let test = standard("--local --share");
+    assert_eq!(test.people, meeting::People::Standard { participants: 4, share: true });
+    assert_eq!(test.cache, PathBuf::from("/h/.cache/recorder/meeting"));
+    assert_eq!(
+        standard("--local --scenario call.toml").people,
+        meeting::People::Scenario("call.toml".into())
+    );
+    for (flags, expected) in [
+        ("--local --participants 26", "--participants"),
+        ("--local --share --scenario a", "--scenario"),
+        ("--local --share --url http://a/", "--url"),
+        ("--local --share --empty-timeout 5", "--empty-timeout"),
+        ("--local --layout heap", "--layout"),
+    ] {
+        let problems = problems(flags, &[]);
+        assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{problems:?}");
+    }
+    assert!(contained_problems("--participants 4", &[])[0].contains("--local only"));
 }
 
 #[test]
@@ -351,10 +376,14 @@ fn secrets_are_in_nothing_that_is_printed() {
     let address = format!("https://user:{marker}@example.com/?token={marker}&x#{marker}");
     let config = contained("", &[("RECORDER_URL", &address)]);
     assert!(!format!("{config:?} {config:#?}").contains(marker));
-    let Source::Url(url) = &config.recording.source else { panic!("not a page") };
+    let Source::Url(url) = &config.source else { panic!("not a page") };
     assert_eq!(url.expose().as_str(), address);
-    let meeting = Source::Meeting { meeting: Secret::new(marker), attendee: Secret::new(marker) };
-    assert!(!format!("{meeting:?} {meeting:#?}").contains(marker));
+    let join = meeting::Join {
+        meeting: Secret::new(marker),
+        attendee: Secret::new(marker),
+        names: std::collections::BTreeMap::new(),
+    };
+    assert!(!format!("{join:?} {join:#?}").contains(marker));
 
     let long = format!("{marker}{MEETING}");
     let unreadable = address.replace("https", "MARKER ");

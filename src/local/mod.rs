@@ -18,6 +18,7 @@ mod body;
 mod convert;
 mod digest;
 mod key;
+pub mod meeting;
 mod rules;
 mod service;
 mod store;

@@ -10,8 +10,10 @@
 //!        └──────────────── start, end, let go, clear away <────────────────┘
 //! ```
 
+mod beside;
 pub mod machine;
 mod preparing;
+mod rejoin;
 pub mod report;
 mod scene;
 pub mod status;
@@ -32,6 +34,8 @@ use crate::children::process::dropped_are_gone;
 use crate::children::usage::Watch;
 use crate::config::{Recording, Tools};
 use crate::events::{Event, StopReason};
+use crate::meeting::minutes::Chapter;
+use crate::meeting::{Meeting, Noted};
 use crate::signals::Stop;
 use crate::upload;
 use crate::upload::store::PartStore;
@@ -40,7 +44,7 @@ use crate::writer::{Length, Writer, Written};
 use machine::{Action, Budgets, End, Machine, Outcome, State};
 use preparing::{Plan, Preparing, Set};
 use report::{Report, Times};
-use scene::Keeper;
+use scene::{Keeper, Show};
 use status::{Snapshot, StatusLine};
 
 /// How often the cost is read and the status line is renewed.
@@ -60,8 +64,6 @@ const UPLOAD: upload::Config = upload::Config {
 pub struct Setup<'a, S> {
     pub recording: &'a Recording,
     pub tools: &'a Tools,
-    /// The address of the page, whatever kind of source it stands for.
-    pub url: Url,
     pub store: Arc<S>,
     /// An empty folder for everything the children write.
     pub dir: &'a Path,
@@ -70,14 +72,23 @@ pub struct Setup<'a, S> {
     pub status: StatusLine,
 }
 
+/// What is filmed.
+#[derive(Debug)]
+pub enum Shown {
+    /// Any page, by its address.
+    Page(Url),
+    Meeting(Meeting),
+}
+
 /// Records, and tells how it went. `stops` is the caller's, so that a test can
 /// stop a recording without a signal.
 pub async fn run<S: PartStore>(
     setup: Setup<'_, S>,
+    shown: Shown,
     mut stops: mpsc::UnboundedReceiver<Stop>,
 ) -> Report {
     let now = Instant::now();
-    let mut driver = Driver::begin(&setup);
+    let mut driver = Driver::begin(&setup, shown);
     let mut machine = Machine::new(
         machine::Config {
             duration: setup.recording.duration,
@@ -127,7 +138,9 @@ pub async fn run<S: PartStore>(
     // What they write to is cleared away next.
     dropped_are_gone(Budgets::DEFAULT.close).await;
     let outcome = machine.outcome().expect("a machine without a deadline is done");
-    driver.report(&setup, outcome).await
+    let (mut report, chapters) = driver.report(&setup, outcome).await;
+    beside::store(&*setup.store, &mut report, chapters).await;
+    report
 }
 
 /// The parts of a recording, each where it is at the moment.
@@ -136,6 +149,8 @@ struct Driver<S> {
     events: mpsc::UnboundedSender<Event>,
     inbox: mpsc::UnboundedReceiver<Event>,
     preparing: Option<Preparing<S>>,
+    /// What the page of a meeting has told.
+    noted: Option<Noted>,
     keeper: Option<Keeper>,
     capture: Option<Capture>,
     writer: Option<Writer>,
@@ -169,18 +184,23 @@ struct Last {
 }
 
 impl<S: PartStore> Driver<S> {
-    fn begin(setup: &Setup<'_, S>) -> Self {
+    fn begin(setup: &Setup<'_, S>, shown: Shown) -> Self {
         let (events, inbox) = mpsc::unbounded_channel();
         let recording = setup.recording;
+        let (url, meeting) = match shown {
+            Shown::Page(url) => (url, None),
+            Shown::Meeting(mut meeting) => (meeting.open(), Some(meeting)),
+        };
+        let noted = meeting.as_ref().map(Meeting::noted);
+        let page = Page {
+            url,
+            size: recording.size,
+            timeout: recording.page_timeout,
+            await_start_marker: recording.await_start_marker && noted.is_none(),
+        };
+        let (tools, dir) = (setup.tools.clone(), setup.dir.to_owned());
         let plan = Plan {
-            tools: setup.tools.clone(),
-            dir: setup.dir.to_owned(),
-            page: Page {
-                url: setup.url.clone(),
-                size: recording.size,
-                timeout: recording.page_timeout,
-                await_start_marker: recording.await_start_marker,
-            },
+            show: Show { tools, dir, page, meeting },
             fps: recording.fps,
             threads: processors(),
         };
@@ -191,6 +211,7 @@ impl<S: PartStore> Driver<S> {
             preparing: Some(Preparing::begin(plan, store, UPLOAD, events.clone())),
             events,
             inbox,
+            noted,
             keeper: None,
             capture: None,
             writer: None,
@@ -259,7 +280,7 @@ impl<S: PartStore> Driver<S> {
         }
         let created = u64::try_from(Date::now().as_second()).unwrap_or_default();
         capture.start();
-        self.keeper = Some(scene.keep(self.events.clone()));
+        self.keeper = Some(scene.keep(capture.curtain(), self.events.clone()));
         self.writer = Some(Writer::start(media, upload, created, self.events.clone()));
         self.capture = Some(capture);
     }
@@ -294,6 +315,9 @@ impl<S: PartStore> Driver<S> {
 
     /// Takes the readings of this moment.
     fn read(&mut self) {
+        while let Some((name, group)) = self.keeper.as_mut().and_then(Keeper::new_group) {
+            self.watch.add(name, group);
+        }
         self.watch.sample();
         if let Some(capture) = &self.capture {
             self.last.pictures = capture.pictures();
@@ -345,7 +369,11 @@ impl<S: PartStore> Driver<S> {
         }
     }
 
-    async fn report(mut self, setup: &Setup<'_, S>, outcome: Outcome) -> Report {
+    async fn report(
+        mut self,
+        setup: &Setup<'_, S>,
+        outcome: Outcome,
+    ) -> (Report, Option<Vec<Chapter>>) {
         let written = match self.closing.take() {
             // A closing that had to be killed tells nothing.
             Some(closing) => closing.await.unwrap_or_default(),
@@ -357,8 +385,12 @@ impl<S: PartStore> Driver<S> {
             Some(report::seconds(later?.saturating_duration_since(earlier?)))
         };
         let started = Some(setup.started);
+        let last = marks.stopped.unwrap_or_else(Instant::now);
+        let mut meeting =
+            self.noted.as_ref().map(|noted| noted.account(marks.first_frame.unwrap_or(last), last));
+        let chapters = meeting.as_mut().map(|meeting| std::mem::take(&mut meeting.chapters));
         let object = setup.store.object();
-        Report {
+        let report = Report {
             version: report::VERSION,
             recorder: env!("CARGO_PKG_VERSION"),
             exit_code: outcome.exit_code(),
@@ -389,8 +421,10 @@ impl<S: PartStore> Driver<S> {
             },
             upload: report::Upload::new(upload),
             usage: self.watch.usage(),
+            meeting,
             outcome,
-        }
+        };
+        (report, chapters)
     }
 }
 

@@ -3,17 +3,14 @@
 //! The upload is created beside the scene, so that a bucket that is missing or
 //! closed ends the start before a browser is up.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::scene::{Ground, Scene};
-use crate::browser::Page;
+use super::scene::{Closed, Ground, Scene, Show};
 use crate::capture::{Capture, Media};
-use crate::config::Tools;
 use crate::error::chain;
 use crate::events::{Event, Failure, Stage};
 use crate::secret::scrub;
@@ -31,9 +28,7 @@ pub(super) struct Set {
 /// What the start needs to know.
 #[derive(Debug)]
 pub(super) struct Plan {
-    pub(super) tools: Tools,
-    pub(super) dir: PathBuf,
-    pub(super) page: Page,
+    pub(super) show: Show,
     pub(super) fps: u32,
     pub(super) threads: u32,
 }
@@ -166,27 +161,27 @@ async fn set(
     events: mpsc::UnboundedSender<Event>,
     stopped: oneshot::Receiver<()>,
 ) -> Result<Set, Failure> {
-    let Plan { tools, dir, page, fps, threads } = plan;
+    let Plan { mut show, fps, threads } = plan;
     let mut stopped = stopped.map(|_| Failure::new(Stage::Start, "the start was given up"));
     let ground = tokio::select! {
-        ground = Ground::start(&tools, &dir, &page) => ground?,
+        ground = Ground::start(&show) => ground?,
         failure = &mut stopped => return Err(failure),
     };
-    let settings = ground.capture_settings(&page, fps, threads);
+    let settings = ground.capture_settings(&show.page, fps, threads);
     // Loading GStreamer's plugins takes as long as starting a browser.
     let mut capture = Pending::Starting(tokio::task::spawn_blocking(move || {
         Capture::prepare(&settings, events)
             .map_err(|error| Failure::new(Stage::Capture, scrub(&chain(&error))))
     }));
     let browser = tokio::select! {
-        browser = ground.open(&tools, &dir, &page) => browser,
+        browser = ground.open(&mut show) => browser.map_err(Closed::into_failure),
         failure = capture.failed() => Err(failure),
         failure = stopped => Err(failure),
     };
     let failed = capture.started_if_pending().await;
     match (browser, capture.take()) {
         (Ok(browser), Some((capture, media))) => {
-            Ok(Set { scene: Scene::new(ground, browser), capture, media })
+            Ok(Set { scene: Scene::new(ground, browser, show), capture, media })
         }
         (browser, capture) => {
             // The capture first: it would only complain about a display that is gone.
@@ -194,7 +189,7 @@ async fn set(
                 clear_capture(capture).await;
             }
             let failure = match browser {
-                Ok(browser) => {
+                Ok(mut browser) => {
                     browser.close().await;
                     failed.expect("a capture that is not there has failed")
                 }

@@ -10,6 +10,7 @@ use super::machine::{End, Media, Outcome};
 use crate::capture::Pictures;
 use crate::children::usage::Usage;
 use crate::events::Blame;
+use crate::meeting::minutes::Account;
 use crate::upload;
 use crate::upload::store;
 use crate::writer::Written;
@@ -34,6 +35,9 @@ pub struct Report {
     pub pictures: Pictures,
     pub sound: Sound,
     pub upload: Upload,
+    /// Of a meeting: who was there, who spoke, what was shown.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub meeting: Option<Account>,
     /// The recorder itself and every program it started, by name.
     pub usage: BTreeMap<&'static str, Usage>,
 }
@@ -58,6 +62,12 @@ pub struct Object {
     pub upload_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parts: Option<u16>,
+    /// Of this report, beside the recording.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report_key: Option<String>,
+    /// Of a meeting's chapters, beside the recording.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chapters_key: Option<String>,
 }
 
 /// When things happened. Instants are UTC; spans count from the process's start.

@@ -102,6 +102,17 @@ pub enum Encryption {
     KmsKey(String),
 }
 
+impl Encryption {
+    /// The algorithm and the key that a request names.
+    fn headers(&self) -> (Option<ServerSideEncryption>, Option<String>) {
+        match self {
+            Self::BucketDefault => (None, None),
+            Self::Kms => (Some(ServerSideEncryption::AwsKms), None),
+            Self::KmsKey(key) => (Some(ServerSideEncryption::AwsKms), Some(key.clone())),
+        }
+    }
+}
+
 /// One object of one bucket.
 #[derive(Clone, Debug)]
 pub struct S3Store {
@@ -175,11 +186,7 @@ impl PartStore for S3Store {
     }
 
     async fn create(&self) -> Result<UploadId, StoreError> {
-        let (encryption, key) = match &self.encryption {
-            Encryption::BucketDefault => (None, None),
-            Encryption::Kms => (Some(ServerSideEncryption::AwsKms), None),
-            Encryption::KmsKey(key) => (Some(ServerSideEncryption::AwsKms), Some(key.clone())),
-        };
+        let (encryption, key) = self.encryption.headers();
         let created = self
             .client
             .create_multipart_upload()
@@ -272,6 +279,29 @@ impl PartStore for S3Store {
             return Err(error);
         }
         self.find(parts, bytes).await.ok_or(error)
+    }
+
+    async fn put_beside(
+        &self,
+        key: &str,
+        content_type: &str,
+        bytes: Bytes,
+    ) -> Result<(), StoreError> {
+        let (encryption, kms_key) = self.encryption.headers();
+        self.client
+            .put_object()
+            .bucket(&self.object.bucket)
+            .key(key)
+            .content_type(content_type)
+            .set_server_side_encryption(encryption)
+            .set_ssekms_key_id(kms_key)
+            .body(bytes.into())
+            .customize()
+            .config_override(within(ANSWER_TIMEOUT))
+            .send()
+            .await
+            .map_err(|error| self.failure(Operation::PutBeside, error))?;
+        Ok(())
     }
 
     async fn abort(&self, upload: &UploadId) -> Result<(), StoreError> {

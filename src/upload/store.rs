@@ -5,6 +5,8 @@
 use std::error::Error;
 use std::fmt;
 
+use bytes::Bytes;
+
 use super::plan::{Payload, Receipt};
 
 /// Where the recording will be.
@@ -64,6 +66,14 @@ pub trait PartStore: Send + Sync + 'static {
         bytes: u64,
     ) -> impl Future<Output = Result<Completed, StoreError>> + Send;
 
+    /// Stores a small object of its own in the same bucket.
+    fn put_beside(
+        &self,
+        key: &str,
+        content_type: &str,
+        bytes: Bytes,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Throws the parts away.
     fn abort(&self, upload: &UploadId) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
@@ -109,6 +119,7 @@ pub enum Operation {
     PutPart { number: u16 },
     Complete,
     Abort,
+    PutBeside,
 }
 
 impl fmt::Display for Operation {
@@ -118,6 +129,7 @@ impl fmt::Display for Operation {
             Self::PutPart { number } => write!(f, "UploadPart {number}"),
             Self::Complete => f.write_str("CompleteMultipartUpload"),
             Self::Abort => f.write_str("AbortMultipartUpload"),
+            Self::PutBeside => f.write_str("PutObject"),
         }
     }
 }

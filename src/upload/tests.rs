@@ -110,6 +110,10 @@ impl PartStore for FaultyStore {
         Ok(UploadId("upload-1".into()))
     }
 
+    async fn put_beside(&self, _: &str, _: &str, _: Bytes) -> Result<(), StoreError> {
+        self.meet(Operation::PutBeside).await
+    }
+
     async fn put_part(
         &self,
         _upload: &UploadId,

@@ -1,0 +1,156 @@
+//! Serves the meeting page on the loopback interface, and hears what it says.
+//!
+//! The page is a folder of static files. Its WebSocket is under an address that
+//! only the page that was opened last knows; what any other says is refused. It
+//! must not know what the messages mean.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::ws::{Message as Frame, WebSocket, WebSocketUpgrade};
+use axum::extract::{Path as Segment, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tower_http::services::ServeDir;
+use tower_http::set_header::SetResponseHeaderLayer;
+use url::Url;
+
+use super::contract::Message;
+
+/// The start of the page.
+const INDEX: &str = "index.html";
+
+/// The longest message that is read: 25 names at their longest are a tenth of it.
+const LONGEST_MESSAGE: usize = 1 << 20;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(
+        "the meeting page is not in {}; build it (cd recording-app && npm ci && npm run build) \
+         or name its folder with --meeting-page",
+        dir.display()
+    )]
+    NoPage { dir: PathBuf },
+    #[error("the meeting page cannot be served on 127.0.0.1")]
+    Listen(#[source] io::Error),
+}
+
+/// What came from the page, and when.
+#[derive(Debug)]
+pub enum Heard {
+    Said(Instant, Message),
+    /// Its connection is gone.
+    Gone,
+}
+
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    current: Arc<Mutex<Current>>,
+    task: JoinHandle<()>,
+}
+
+/// The page that is listened to.
+#[derive(Debug)]
+struct Current {
+    token: String,
+    heard: mpsc::UnboundedSender<Heard>,
+}
+
+impl Server {
+    /// Serves the page in `dir` on a free port, for as long as this lives.
+    pub async fn start(dir: &Path) -> Result<Self, Error> {
+        if !dir.join(INDEX).is_file() {
+            return Err(Error::NoPage { dir: dir.to_owned() });
+        }
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Error::Listen)?;
+        let address = listener.local_addr().map_err(Error::Listen)?;
+        let (heard, _) = mpsc::unbounded_channel();
+        let current = Arc::new(Mutex::new(Current { token: token(), heard }));
+        let header = |name: HeaderName, value: &'static str| {
+            SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
+        };
+        let app = Router::new()
+            .route("/worker/{token}", get(listen))
+            .fallback_service(ServeDir::new(dir))
+            .layer(header(header::CACHE_CONTROL, "no-store"))
+            // The address of the page holds the join token.
+            .layer(header(header::REFERRER_POLICY, "no-referrer"))
+            .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+            .with_state(Arc::clone(&current));
+        let task = tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, app).await {
+                tracing::error!(%error, "the meeting page is not served any more");
+            }
+        });
+        Ok(Self { address, current, task })
+    }
+
+    /// The page without any input.
+    pub fn address(&self) -> Url {
+        let address = format!("http://{}/{INDEX}", self.address);
+        address.parse().expect("a socket address makes an address")
+    }
+
+    /// From now on only a page with the token that comes back is heard, over the
+    /// channel that comes with it.
+    pub fn expect_page(&self) -> (String, mpsc::UnboundedReceiver<Heard>) {
+        let (heard, messages) = mpsc::unbounded_channel();
+        let token = token();
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) =
+            Current { token: token.clone(), heard };
+        (token, messages)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn listen(
+    Segment(token): Segment<String>,
+    State(current): State<Arc<Mutex<Current>>>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let heard = {
+        let current = current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.token != token {
+            return StatusCode::FORBIDDEN.into_response();
+        }
+        current.heard.clone()
+    };
+    upgrade.max_message_size(LONGEST_MESSAGE).on_upgrade(move |socket| hear(socket, heard))
+}
+
+async fn hear(mut socket: WebSocket, heard: mpsc::UnboundedSender<Heard>) {
+    while let Some(Ok(frame)) = socket.recv().await {
+        let Frame::Text(text) = frame else { continue };
+        match serde_json::from_str(&text) {
+            // Nobody listens once the recording is over.
+            Ok(message) => drop(heard.send(Heard::Said(Instant::now(), message))),
+            // Not the text: it may hold what the page was given.
+            Err(error) => tracing::warn!(%error, "the meeting page said something unknown"),
+        }
+    }
+    let _ = heard.send(Heard::Gone);
+}
+
+/// 128 random bits as text.
+fn token() -> String {
+    let mut bytes = [0; 16];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .expect("the kernel has random bytes");
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
