@@ -227,8 +227,8 @@ fn a_container_without_orders_is_told_what_is_missing() {
     assert_eq!(
         resolved("", &[]).unwrap_err().to_string(),
         "4 settings are wrong, nothing was started:\n  \
-         RECORDER_URL (or --url) is missing: expected the http, https or file address of a page, \
-         for example https://example.com/wallboard\n  \
+         CHIME_MEETING_DATA and CHIME_ATTENDEE_DATA, or RECORDER_URL (or --url): are missing: say \
+         which meeting or which page to record\n  \
          RECORDING_BUCKET_NAME (or --bucket) is missing: expected the name of a bucket: 3 to 63 \
          lower-case letters, digits, hyphens and dots, for example my-recordings\n  \
          AWS_REGION (or --region) is missing: expected the region of the bucket, for example \
