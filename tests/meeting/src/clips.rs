@@ -167,6 +167,7 @@ fn encode(picture: Picture, fps: u32) -> Result<Vec<Bytes>, Error> {
 
 /// The slides without their marks, as I420.
 fn slides(width: u32, height: u32) -> Result<Vec<Vec<u8>>, Error> {
+    gst::init()?;
     SLIDES
         .iter()
         .map(|(title, text)| {

@@ -1,0 +1,276 @@
+// The page: reads its address, joins, shows the meeting, and tells the recorder.
+// The only place where all the others meet.
+
+import { layout, type Rectangle } from "./layout";
+import { BORN, type Happening, next } from "./lifecycle";
+import { Meeting } from "./meeting";
+import { oneLine } from "./names";
+import { ParameterError, type Parameters, parameters } from "./parameters";
+import type { Message, TileMessage } from "./protocol";
+import { join, type Session } from "./session";
+import type { Tile } from "./view";
+import { View } from "./view";
+import { connect, NOBODY } from "./worker";
+
+const GAP = 12;
+
+/** How long the first pictures are waited for. */
+const GRACE_MS = 2000;
+
+/** How long a picture from before a reconnection may stand in for the new one. */
+const STALE_MS = 4000;
+
+const PULSE_MS = 200;
+const HEARTBEAT_MS = 1000;
+
+function element<T extends HTMLElement>(id: string): T {
+  return document.getElementById(id) as T;
+}
+
+class Page {
+  private readonly meeting: Meeting;
+  private readonly view = new View(element("stage"));
+  private readonly audio = element<HTMLAudioElement>("meeting-audio");
+  private readonly worker;
+  private life = BORN;
+  private session: Session | undefined;
+  private expected = 0;
+  private frames = 0;
+  private speakers: string[] = [];
+  private told = { tiles: "[]", speakers: "[]" };
+  private drawing = false;
+
+  constructor(private readonly given: Parameters) {
+    this.meeting = new Meeting(given.names);
+    this.worker = given.worker ? connect(given.worker, () => this.snapshot()) : NOBODY;
+    this.tell({ type: "state", state: "loading" });
+    setInterval(() => this.tell({ type: "heartbeat", frames: this.frames }), HEARTBEAT_MS);
+    setInterval(() => this.listen(), PULSE_MS);
+    const count = (): void => {
+      this.frames += 1;
+      requestAnimationFrame(count);
+    };
+    requestAnimationFrame(count);
+    window.addEventListener("resize", () => this.draw());
+    this.audio.addEventListener("playing", () => this.sound());
+  }
+
+  async start(): Promise<void> {
+    this.happen({ kind: "joining" });
+    this.draw();
+    this.session = await join(this.given.meeting, this.given.attendee, this.audio, {
+      connecting: (isAgain) => {
+        if (isAgain) {
+          this.happen({ kind: "interrupted" });
+        }
+      },
+      connected: () => this.sound(true),
+      stopped: (status) => this.happen({ kind: "stopped", status }),
+      present: (id, externalUserId) => {
+        const { name } = this.meeting.join(id, externalUserId);
+        this.tell({ type: "joined", attendeeId: id, externalUserId, name });
+        this.draw();
+      },
+      absent: (id, dropped) => {
+        this.meeting.leave(id);
+        this.tell({ type: "left", attendeeId: id, dropped });
+        this.draw();
+      },
+      volume: (id, volume, muted) => {
+        if (this.meeting.hear(id, volume, muted, performance.now())) {
+          this.tell({ type: "muted", attendeeId: id, muted: muted === true });
+          this.draw();
+        }
+      },
+      picture: (tileId, id, content, stream, poor) => {
+        this.meeting.show(tileId, id, content, stream, poor);
+        this.draw();
+      },
+      noPicture: (tileId) => {
+        this.meeting.hide(tileId, this.life.state.state === "reconnecting");
+        this.draw();
+      },
+      pictures: (count) => {
+        this.expected = count;
+      },
+      quality: (quality) => this.tell({ type: "connection", quality }),
+      log: (level, message) => this.tell({ type: "log", level, message }),
+    });
+  }
+
+  private connected = false;
+
+  /** The SDK is connected, or the sound has begun to play: together it has joined. */
+  private sound(connected = this.connected): void {
+    this.connected = connected;
+    const isPlaying = !this.audio.paused && this.audio.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA;
+    if (!connected) {
+      return;
+    }
+    if (!isPlaying) {
+      // Only a person can allow it in an ordinary browser; a recorder has allowed it.
+      element("unmute").hidden = this.given.worker !== undefined || !this.audio.paused;
+      return;
+    }
+    element("unmute").hidden = true;
+    const wasAgain = this.life.state.state === "reconnecting";
+    this.happen({ kind: "joined" });
+    if (wasAgain) {
+      setTimeout(() => {
+        this.meeting.forgetStale();
+        this.draw();
+      }, STALE_MS);
+    } else {
+      this.awaitPictures(performance.now() + GRACE_MS);
+    }
+  }
+
+  private awaitPictures(until: number): void {
+    const isDrawn = this.view.pictures >= this.expected && this.view.pictures > 0;
+    if (isDrawn || performance.now() >= until) {
+      this.happen({ kind: "drawn" });
+    } else {
+      requestAnimationFrame(() => this.awaitPictures(until));
+    }
+  }
+
+  happen(happening: Happening): void {
+    const life = next(this.life, happening);
+    const changed = life.state !== this.life.state;
+    this.life = life;
+    if (changed) {
+      if (life.state.state === "reconnecting") {
+        this.connected = false;
+      }
+      this.tell({ type: "state", ...life.state });
+      this.draw();
+    }
+  }
+
+  private listen(): void {
+    this.speakers = this.meeting.speakers(performance.now());
+    const speakers = JSON.stringify(this.speakers);
+    if (speakers !== this.told.speakers) {
+      this.told.speakers = speakers;
+      this.tell({ type: "speakers", attendeeIds: this.speakers });
+      this.draw();
+    }
+    if (this.given.clock) {
+      element("clock").textContent = new Date().toLocaleTimeString("en-GB");
+    }
+  }
+
+  /** Once for all that happens in one turn. */
+  private draw(): void {
+    if (!this.drawing) {
+      this.drawing = true;
+      queueMicrotask(() => {
+        this.drawing = false;
+        this.drawNow();
+      });
+    }
+  }
+
+  private drawNow(): void {
+    const tiles = this.meeting.tiles(this.speakers);
+    const { width, height } = this.view.size;
+    const speaker = this.speakers[0];
+    const places = layout(tiles, { width, height, gap: GAP, mode: this.given.mode, speaker });
+    this.view.render(tiles, places);
+    this.notice();
+    const drawn = tiles.filter((tile) => tile.stream);
+    this.session?.fit(widths(drawn, places));
+    const messages = drawn.flatMap((tile) => message(tile, places));
+    const text = JSON.stringify(messages);
+    if (text !== this.told.tiles) {
+      this.told.tiles = text;
+      this.tell({ type: "tiles", tiles: messages });
+    }
+  }
+
+  private notice(): void {
+    const notice = element("notice");
+    const { state } = this.life;
+    const hasTiles = !this.meeting.isEmpty;
+    const texts: Record<typeof state.state, string> = {
+      loading: "",
+      joining: "",
+      live: hasTiles ? "" : "Waiting for participants",
+      reconnecting: "Reconnecting …",
+      ended: "The meeting has ended",
+      failed: "The meeting cannot be shown",
+    };
+    notice.textContent = texts[state.state];
+    notice.dataset["over"] = hasTiles ? "tiles" : "nothing";
+  }
+
+  private tell(message: Message): void {
+    this.worker.send(message);
+  }
+
+  private snapshot(): Message[] {
+    const people = this.meeting.everybody().flatMap(([attendeeId, person]): Message[] => {
+      const { externalUserId, name, muted } = person;
+      return [
+        { type: "joined", attendeeId, externalUserId, name },
+        { type: "muted", attendeeId, muted },
+      ];
+    });
+    return [
+      ...people,
+      { type: "speakers", attendeeIds: this.speakers },
+      { type: "tiles", tiles: JSON.parse(this.told.tiles) as TileMessage[] },
+      { type: "state", ...this.life.state },
+    ];
+  }
+
+  unmute(): void {
+    void this.audio.play();
+  }
+}
+
+function widths(tiles: readonly Tile[], places: ReadonlyMap<string, Rectangle>): Map<string, number> {
+  return new Map(tiles.map((tile) => [tile.id, (places.get(tile.id)?.width ?? 0) * devicePixelRatio]));
+}
+
+function message(tile: Tile, places: ReadonlyMap<string, Rectangle>): TileMessage[] {
+  const place = places.get(tile.id);
+  if (!place) {
+    return [];
+  }
+  const { width, height } = place;
+  return [{ attendeeId: tile.id.replace(/#content$/, ""), content: tile.content, width, height }];
+}
+
+function show(given: Parameters): Page {
+  document.documentElement.dataset["theme"] = given.theme;
+  if (given.title !== undefined || given.clock) {
+    element("header").hidden = false;
+    element("title").textContent = oneLine(given.title ?? "");
+  }
+  const page = new Page(given);
+  element("unmute").addEventListener("click", () => page.unmute());
+  return page;
+}
+
+function main(): void {
+  let given: Parameters;
+  try {
+    given = parameters(location.search);
+  } catch (error) {
+    const reason = error instanceof ParameterError ? error.message : "the page's address cannot be read";
+    element("notice").textContent = `The meeting cannot be joined: ${reason}`;
+    const worker = new URLSearchParams(location.search).get("worker");
+    if (worker !== null) {
+      connect(worker, () => []).send({ type: "state", state: "failed", reason });
+    }
+    return;
+  }
+  const page = show(given);
+  page.start().catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : "the session cannot be started";
+    page.happen({ kind: "broken", reason });
+  });
+}
+
+main();

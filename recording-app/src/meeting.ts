@@ -1,0 +1,138 @@
+// Who and what is in the meeting, as the page shows it. Pure state: what happens
+// goes in, tiles come out. It must not know the SDK or the DOM.
+
+import { displayName } from "./names";
+import type { Tile } from "./view";
+
+/** A voice louder than this speaks; 1 is as loud as can be. */
+const SPEAKS = 0.2;
+
+/** Pauses between words are no silence. */
+const HOLD_MS = 800;
+
+interface Person {
+  externalUserId: string;
+  name: string;
+  muted: boolean;
+  volume: number;
+  /** When they were last loud. */
+  spoke: number;
+}
+
+interface Picture {
+  tileId: number;
+  content: boolean;
+  stream: MediaStream;
+  poor: boolean;
+  /** Its session is gone; a new one may bring it back. */
+  stale: boolean;
+}
+
+export class Meeting {
+  private readonly people = new Map<string, Person>();
+  /** By attendee id; that of a shared screen ends in `#content`. */
+  private readonly pictures = new Map<string, Picture>();
+
+  constructor(private readonly names: Readonly<Record<string, string>>) {}
+
+  join(id: string, externalUserId: string): Person {
+    const known = this.people.get(id);
+    const name = displayName(id, externalUserId, this.names);
+    const person = { muted: false, volume: 0, spoke: Number.NEGATIVE_INFINITY, ...known, externalUserId, name };
+    this.people.set(id, person);
+    return person;
+  }
+
+  leave(id: string): void {
+    this.people.delete(id);
+  }
+
+  /** Returns whether they have been muted or unmuted. */
+  hear(id: string, volume: number | null, muted: boolean | null, now: number): boolean {
+    const person = this.people.get(id);
+    if (!person) {
+      return false;
+    }
+    person.volume = volume ?? person.volume;
+    const changed = muted !== null && muted !== person.muted;
+    person.muted = muted ?? person.muted;
+    if (person.volume > SPEAKS && !person.muted) {
+      person.spoke = now;
+    }
+    return changed;
+  }
+
+  /** Who speaks, the loudest first. */
+  speakers(now: number): string[] {
+    for (const person of this.people.values()) {
+      // A volume that does not change is not told again.
+      if (person.volume > SPEAKS && !person.muted) {
+        person.spoke = now;
+      }
+    }
+    return [...this.people]
+      .filter(([, person]) => now - person.spoke < HOLD_MS && !person.muted)
+      .sort(([, a], [, b]) => b.volume - a.volume)
+      .map(([id]) => id);
+  }
+
+  show(tileId: number, id: string, content: boolean, stream: MediaStream, poor: boolean): void {
+    this.pictures.set(id, { tileId, content, stream, poor, stale: false });
+  }
+
+  /** `keep` leaves its last frame until [`Meeting.forgetStale`]. */
+  hide(tileId: number, keep: boolean): void {
+    for (const [id, picture] of this.pictures) {
+      if (picture.tileId === tileId && !picture.stale) {
+        if (keep) {
+          picture.stale = true;
+        } else {
+          this.pictures.delete(id);
+        }
+      }
+    }
+  }
+
+  forgetStale(): void {
+    for (const [id, picture] of this.pictures) {
+      if (picture.stale) {
+        this.pictures.delete(id);
+      }
+    }
+  }
+
+  person(id: string): Person | undefined {
+    return this.people.get(id);
+  }
+
+  everybody(): [string, Person][] {
+    return [...this.people];
+  }
+
+  get isEmpty(): boolean {
+    return this.people.size === 0 && this.pictures.size === 0;
+  }
+
+  /** Shared screens, then people, each in the order of arrival. */
+  tiles(speakers: readonly string[]): Tile[] {
+    const shares = [...this.pictures].filter(([, picture]) => picture.content);
+    const screens = shares.map(([id, picture]) => {
+      const owner = this.people.get(id.replace(/#content$/, ""));
+      const name = owner ? `${owner.name} – screen` : "Screen";
+      return { id, name, content: true, muted: false, speaking: false, poor: picture.poor, stream: picture.stream };
+    });
+    const people = [...this.people].map(([id, person]) => {
+      const picture = this.pictures.get(id);
+      return {
+        id,
+        name: person.name,
+        content: false,
+        muted: person.muted,
+        speaking: speakers.includes(id),
+        poor: picture?.poor ?? false,
+        stream: picture?.stream,
+      };
+    });
+    return [...screens, ...people];
+  }
+}

@@ -1,0 +1,113 @@
+// Which encoding of each picture to receive: the one that fits the tile it is drawn
+// in, so that nothing is decoded that nobody sees. A downlink policy of the SDK.
+
+import {
+  type ClientMetricReport,
+  DefaultVideoStreamIdSet,
+  TargetDisplaySize,
+  type VideoDownlinkBandwidthPolicy,
+  VideoPreference,
+  type VideoStreamIdSet,
+  type VideoStreamIndex,
+} from "amazon-chime-sdk-js";
+
+/** What a tile of this width needs. */
+export function targetSize(width: number): TargetDisplaySize {
+  if (width <= 320) {
+    return TargetDisplaySize.Low;
+  }
+  return width <= 640 ? TargetDisplaySize.Medium : TargetDisplaySize.High;
+}
+
+/** One encoding of a picture, as the SDK describes it. */
+export interface Encoding {
+  attendeeId: string;
+  groupId: number;
+  streamId: number;
+  maxBitrateKbps: number;
+}
+
+/**
+ * The best encoding of each attendee that is not beyond its target, else the smallest
+ * there is. Of an attendee's groups only the latest counts.
+ */
+export function choose(
+  encodings: readonly Encoding[],
+  self: string,
+  widths: ReadonlyMap<string, number>,
+): number[] {
+  const chosen = new Map<string, Encoding>();
+  for (const encoding of encodings) {
+    const { attendeeId, maxBitrateKbps } = encoding;
+    if (attendeeId === self || attendeeId === "") {
+      continue;
+    }
+    // Until a tile is laid out nobody knows its size.
+    const target = targetSize(widths.get(attendeeId) ?? 640);
+    const limit = new VideoPreference(attendeeId, 1, target).targetSizeToBitrateKbps(target);
+    const best = chosen.get(attendeeId);
+    const isBetter =
+      !best ||
+      encoding.groupId > best.groupId ||
+      (encoding.groupId === best.groupId &&
+        (best.maxBitrateKbps > limit
+          ? maxBitrateKbps < best.maxBitrateKbps
+          : maxBitrateKbps <= limit && maxBitrateKbps > best.maxBitrateKbps));
+    if (isBetter) {
+      chosen.set(attendeeId, encoding);
+    }
+  }
+  return [...chosen.values()].map((encoding) => encoding.streamId);
+}
+
+export class FittingPolicy implements VideoDownlinkBandwidthPolicy {
+  private index: VideoStreamIndex | undefined;
+  private widths: ReadonlyMap<string, number> = new Map();
+  private wanted: VideoStreamIdSet = new DefaultVideoStreamIdSet();
+  private subscribed: VideoStreamIdSet = new DefaultVideoStreamIdSet();
+  private resubscribe: (() => void) | undefined;
+
+  constructor(private readonly self: string) {}
+
+  /** Tells how wide each attendee's tile is drawn, in pixels. */
+  fit(widths: ReadonlyMap<string, number>): void {
+    this.widths = widths;
+    this.decide();
+    if (this.wantsResubscribe()) {
+      this.resubscribe?.();
+    }
+  }
+
+  reset(): void {
+    this.index = undefined;
+    this.wanted = new DefaultVideoStreamIdSet();
+    this.subscribed = new DefaultVideoStreamIdSet();
+  }
+
+  updateIndex(index: VideoStreamIndex): void {
+    this.index = index;
+    this.decide();
+  }
+
+  updateMetrics(_report: ClientMetricReport): void {
+    // What is drawn decides, not what the network could carry.
+  }
+
+  wantsResubscribe(): boolean {
+    return !this.subscribed.equal(this.wanted);
+  }
+
+  chooseSubscriptions(): VideoStreamIdSet {
+    this.subscribed = this.wanted.clone();
+    return this.subscribed.clone();
+  }
+
+  setWantsResubscribeObserver(observer: () => void): void {
+    this.resubscribe = observer;
+  }
+
+  private decide(): void {
+    const encodings = this.index?.remoteStreamDescriptions() ?? [];
+    this.wanted = new DefaultVideoStreamIdSet(choose(encodings, this.self, this.widths));
+  }
+}

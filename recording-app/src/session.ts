@@ -1,0 +1,115 @@
+// The SDK's session, receive-only: no device is opened and nothing is sent. Tells
+// what happens in the meeting in the page's own words. It must not know the DOM
+// beyond the one audio element.
+
+import {
+  type AudioVideoObserver,
+  DefaultDeviceController,
+  DefaultMeetingSession,
+  type Logger,
+  LogLevel,
+  MeetingSessionConfiguration,
+  MeetingSessionStatusCode,
+} from "amazon-chime-sdk-js";
+import { FittingPolicy } from "./resolution";
+
+/** While the SDK tries to come back it tries often: a recording is waiting. */
+const LONGEST_BACK_OFF_MS = 2000;
+
+export interface Events {
+  connecting(isAgain: boolean): void;
+  connected(): void;
+  stopped(status: string): void;
+  present(attendeeId: string, externalUserId: string): void;
+  absent(attendeeId: string, dropped: boolean): void;
+  volume(attendeeId: string, volume: number | null, muted: boolean | null): void;
+  picture(tileId: number, attendeeId: string, content: boolean, stream: MediaStream, poor: boolean): void;
+  noPicture(tileId: number): void;
+  /** Of how many attendees, shared screens included, there are pictures. */
+  pictures(count: number): void;
+  quality(quality: "poor" | "good"): void;
+  log(level: "warn" | "error", message: string): void;
+}
+
+export interface Session {
+  self: string;
+  fit(widths: ReadonlyMap<string, number>): void;
+}
+
+declare global {
+  interface Window {
+    meetingSession?: DefaultMeetingSession;
+  }
+}
+
+export async function join(
+  meeting: object,
+  attendee: object,
+  audio: HTMLAudioElement,
+  events: Events,
+): Promise<Session> {
+  const logger = new Forwarder(events.log);
+  const configuration = new MeetingSessionConfiguration(meeting, attendee);
+  configuration.reconnectLongBackOffMs = LONGEST_BACK_OFF_MS;
+  const self = configuration.credentials?.attendeeId ?? "";
+  const policy = new FittingPolicy(self);
+  configuration.videoDownlinkBandwidthPolicy = policy;
+  const session = new DefaultMeetingSession(configuration, logger, new DefaultDeviceController(logger));
+  window.meetingSession = session;
+  const { audioVideo } = session;
+
+  const observer: AudioVideoObserver = {
+    audioVideoDidStartConnecting: (isAgain) => events.connecting(isAgain),
+    audioVideoDidStart: () => events.connected(),
+    audioVideoDidStop: (status) => {
+      // By name: the numbers have changed between versions.
+      const code = status.statusCode();
+      events.stopped(MeetingSessionStatusCode[code] ?? `status ${code}`);
+    },
+    remoteVideoSourcesDidChange: (sources) => events.pictures(sources.length),
+    videoTileDidUpdate: (tile) => {
+      const { tileId, boundAttendeeId, boundVideoStream } = tile;
+      if (tileId !== null && boundAttendeeId && boundVideoStream && !tile.localTile) {
+        events.picture(tileId, boundAttendeeId, tile.isContent, boundVideoStream, tile.poorConnection);
+      }
+    },
+    videoTileWasRemoved: (tileId) => events.noPicture(tileId),
+    connectionDidBecomePoor: () => events.quality("poor"),
+    connectionDidBecomeGood: () => events.quality("good"),
+  };
+  audioVideo.addObserver(observer);
+  audioVideo.realtimeSubscribeToAttendeeIdPresence((id, present, externalUserId, dropped) => {
+    if (id === self || id.endsWith("#content")) {
+      return;
+    }
+    audioVideo.realtimeUnsubscribeFromVolumeIndicator(id);
+    if (present) {
+      events.present(id, externalUserId ?? "");
+      audioVideo.realtimeSubscribeToVolumeIndicator(id, (attendeeId, volume, muted) =>
+        events.volume(attendeeId, volume, muted),
+      );
+    } else {
+      events.absent(id, dropped ?? false);
+    }
+  });
+  await audioVideo.bindAudioElement(audio);
+  audioVideo.start();
+  return { self, fit: (widths) => policy.fit(widths) };
+}
+
+/** Passes on what the SDK complains about; its other words could hold anything. */
+class Forwarder implements Logger {
+  constructor(private readonly log: Events["log"]) {}
+  debug(): void {}
+  info(): void {}
+  warn(message: string): void {
+    this.log("warn", message);
+  }
+  error(message: string): void {
+    this.log("error", message);
+  }
+  setLogLevel(): void {}
+  getLogLevel(): LogLevel {
+    return LogLevel.WARN;
+  }
+}

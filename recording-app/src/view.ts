@@ -1,0 +1,117 @@
+// Draws the tiles. Each keeps its element for as long as it is there, so that
+// nothing flickers when others come and go. All text is set as text. It must not
+// know the SDK.
+
+import type { Rectangle } from "./layout";
+import { initials } from "./names";
+
+export interface Tile {
+  id: string;
+  name: string;
+  content: boolean;
+  muted: boolean;
+  speaking: boolean;
+  poor: boolean;
+  stream: MediaStream | undefined;
+}
+
+interface Drawn {
+  element: HTMLElement;
+  video: HTMLVideoElement;
+  initials: HTMLElement;
+  name: HTMLElement;
+  mark: HTMLElement;
+}
+
+export class View {
+  private readonly drawn = new Map<string, Drawn>();
+
+  constructor(private readonly stage: HTMLElement) {}
+
+  get size(): { width: number; height: number } {
+    return { width: this.stage.clientWidth, height: this.stage.clientHeight };
+  }
+
+  /** Shows exactly the tiles that have a place. */
+  render(tiles: readonly Tile[], places: ReadonlyMap<string, Rectangle>): void {
+    for (const [id, drawn] of this.drawn) {
+      if (!places.has(id)) {
+        drawn.video.srcObject = null;
+        drawn.element.remove();
+        this.drawn.delete(id);
+      }
+    }
+    for (const tile of tiles) {
+      const place = places.get(tile.id);
+      if (place) {
+        this.draw(tile, place);
+      }
+    }
+  }
+
+  /** Of how many tiles a picture has been decoded. */
+  get pictures(): number {
+    const videos = [...this.drawn.values()].map((drawn) => drawn.video);
+    return videos.filter((video) => !video.hidden && video.videoWidth > 0).length;
+  }
+
+  private draw(tile: Tile, place: Rectangle): void {
+    const drawn = this.drawn.get(tile.id) ?? this.create(tile.id);
+    const { element, video } = drawn;
+    const style = `translate(${place.x}px, ${place.y}px)`;
+    set(element.style, "transform", style);
+    set(element.style, "width", `${place.width}px`);
+    set(element.style, "height", `${place.height}px`);
+    const height = `${place.height}px`;
+    if (element.style.getPropertyValue("--tile-height") !== height) {
+      element.style.setProperty("--tile-height", height);
+    }
+    element.classList.toggle("speaking", tile.speaking);
+    element.classList.toggle("poor", tile.poor);
+    element.classList.toggle("content", tile.content);
+    setText(drawn.name, tile.name);
+    setText(drawn.initials, initials(tile.name));
+    setText(drawn.mark, [tile.muted ? "muted" : "", tile.poor ? "poor connection" : ""].filter(Boolean).join(", "));
+    drawn.mark.hidden = !tile.muted && !tile.poor;
+    if (video.srcObject !== (tile.stream ?? null)) {
+      video.srcObject = tile.stream ?? null;
+    }
+    video.hidden = !tile.stream;
+    // Under the picture, so that there is no black before its first frame.
+    drawn.initials.hidden = tile.content;
+  }
+
+  private create(id: string): Drawn {
+    const add = (parent: HTMLElement, tag: string, name: string): HTMLElement => {
+      const element = parent.appendChild(document.createElement(tag));
+      element.className = name;
+      return element;
+    };
+    const element = add(this.stage, "section", "tile");
+    element.dataset["id"] = id;
+    const initials = add(element, "div", "initials");
+    const video = element.appendChild(document.createElement("video"));
+    video.autoplay = true;
+    video.muted = true;
+    video.playsInline = true;
+    const label = add(element, "div", "label");
+    const name = add(label, "bdi", "name");
+    const mark = add(label, "span", "mark");
+    const drawn = { element, video, initials, name, mark };
+    this.drawn.set(id, drawn);
+    return drawn;
+  }
+}
+
+/** Writing the same again would cost a layout. */
+function set(style: CSSStyleDeclaration, name: "transform" | "width" | "height", value: string): void {
+  if (style[name] !== value) {
+    style[name] = value;
+  }
+}
+
+function setText(element: HTMLElement, text: string): void {
+  if (element.textContent !== text) {
+    element.textContent = text;
+  }
+}
