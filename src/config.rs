@@ -74,7 +74,7 @@ const DEFAULT_SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 pub enum Command {
     /// Say so and exit: the image is on this host now (`TASK_TYPE=PRE_WARM`).
     PreWarm,
-    Record(Config),
+    Record(Box<Config>),
     Doctor(Doctor),
     /// Serve a meeting with synthetic participants, and record nothing.
     Meeting(meeting::Serve),
@@ -212,7 +212,7 @@ pub fn resolve(
         Some(Task::Doctor(args)) => doctor(&mut reader, args).map(Command::Doctor),
         Some(Task::Meeting(args)) => meeting::serve(&mut reader, args).map(Command::Meeting),
         None if reader.is_pre_warm() => Ok(Command::PreWarm),
-        None => config(&mut reader, cli, now).map(Command::Record),
+        None => config(&mut reader, cli, now).map(Box::new).map(Command::Record),
     };
     reader.finish(command)
 }

@@ -101,7 +101,7 @@ pub async fn run(
         #[cfg(not(feature = "local"))]
         Destination::Local { .. } => Err(Error::NoLocal),
     };
-    held.end().await;
+    held.end();
     report
 }
 
@@ -114,11 +114,11 @@ enum Held {
 }
 
 impl Held {
-    async fn end(self) {
+    fn end(self) {
         match self {
             Self::Nothing => {}
             #[cfg(feature = "local")]
-            Self::Meeting(meeting) => meeting.end().await,
+            Self::Meeting(meeting) => meeting.end(),
         }
     }
 }
@@ -212,7 +212,7 @@ pub async fn serve(
     let _ = writeln!(std::io::stdout(), "{told}");
     tracing::info!("open the address of \"page\" in a browser; SIGINT ends the meeting");
     let _ = stops.recv().await;
-    held.end().await;
+    held.end();
     Ok(())
 }
 

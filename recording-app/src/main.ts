@@ -96,6 +96,8 @@ class Page {
       quality: (quality) => this.tell({ type: "connection", quality }),
       log: (level, message) => this.tell({ type: "log", level, message }),
     });
+    // Whatever was drawn before could not be fitted yet.
+    this.draw();
   }
 
   private connected = false;

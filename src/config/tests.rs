@@ -27,7 +27,7 @@ fn resolved(flags: &str, variables: &[(&str, &str)]) -> Result<Command, Problems
 
 fn recorded(flags: &str, variables: &[(&str, &str)]) -> Config {
     match resolved(flags, variables) {
-        Ok(Command::Record(config)) => config,
+        Ok(Command::Record(config)) => *config,
         other => panic!("{other:?}"),
     }
 }

@@ -38,8 +38,8 @@ impl Held {
         self.server.endpoint()
     }
 
-    pub async fn end(self) {
-        self.server.stop().await;
+    pub fn end(self) {
+        self.server.stop();
     }
 }
 

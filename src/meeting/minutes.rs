@@ -171,11 +171,11 @@ impl Minutes {
 
     /// A new page has told who is there: the others have left while it was lost.
     pub(super) fn confirm(&mut self) {
-        let Some(last) = self.interruptions.last() else { return };
-        let lost = last.from;
+        let Some(gap) = self.interruptions.last() else { return };
+        let gone = gap.from;
         for id in std::mem::take(&mut self.unconfirmed) {
             if let Some(attendee) = self.present(&id) {
-                attendee.left = Some(lost);
+                attendee.left = Some(gone);
             }
         }
     }

@@ -6,6 +6,7 @@ mod command_line;
 mod doctor;
 mod faults;
 mod local_store;
+mod meeting;
 mod mp4;
 mod other_store;
 mod recording;

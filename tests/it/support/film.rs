@@ -59,6 +59,24 @@ pub(crate) fn ends(path: &Path, x: u32, y: u32) -> [Rgb; 2] {
     [first, last].map(rgb)
 }
 
+/// A crop of one picture as grey bytes, scaled to `width` x `height`.
+pub(crate) fn grey(path: &Path, seconds: f64, crop: [u32; 4], width: u32, height: u32) -> Vec<u8> {
+    let [x, y, w, h] = crop;
+    let filter = format!("crop={w}:{h}:{x}:{y},scale={width}:{height},format=gray");
+    let (at, path) = (seconds.to_string(), path.to_str().unwrap());
+    let picture = ["-frames:v", "1", "-f", "rawvideo", "-"];
+    tool("ffmpeg", &[&["-ss", &at, "-i", path, "-vf", &filter][..], &picture].concat())
+}
+
+/// The sound from `seconds` on, mono at 48 kHz.
+pub(crate) fn sound(path: &Path, seconds: f64, length: f64) -> Vec<f64> {
+    let (at, length, path) = (seconds.to_string(), length.to_string(), path.to_str().unwrap());
+    let format = ["-ac", "1", "-ar", "48000", "-f", "s16le", "-"];
+    let bytes = tool("ffmpeg", &[&["-ss", &at, "-t", &length, "-i", path][..], &format].concat());
+    let samples = bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
+    samples.map(|sample| f64::from(sample) / 32768.0).collect()
+}
+
 /// The mean colour of a patch in BT.709 with limited range (ITU-R BT.709, 3 and 4).
 fn rgb(patch: &[u8]) -> Rgb {
     let (luma, chroma) = patch.split_at(PATCH * PATCH);

@@ -10,7 +10,7 @@ use std::process::{ExitStatus, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, MutexGuard, watch};
 use tokio::task::JoinHandle;
@@ -35,7 +35,8 @@ pub(crate) struct Site {
 pub(crate) struct Running {
     child: Child,
     mark: PathBuf,
-    stdout: JoinHandle<String>,
+    stdout: watch::Receiver<String>,
+    telling: JoinHandle<()>,
     log: watch::Receiver<String>,
     logging: JoinHandle<()>,
 }
@@ -83,6 +84,7 @@ impl Site {
             .env("PATH", format!("{}:{}", self.path("bin").display(), variable("PATH")))
             // Where GStreamer keeps its list of plugins.
             .env("HOME", variable("HOME"))
+            .env("RECORDER_MEETING_PAGE", meeting_page())
             .env("TMPDIR", self.path("tmp"))
             .current_dir(self.dir.path())
             .kill_on_drop(true)
@@ -94,20 +96,9 @@ impl Site {
 
     pub(crate) fn start(&self, mut command: Command) -> Running {
         let mut child = command.spawn().unwrap();
-        let mut pipe = child.stdout.take().unwrap();
-        let stdout = tokio::spawn(async move {
-            let mut text = String::new();
-            pipe.read_to_string(&mut text).await.unwrap();
-            text
-        });
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (sender, log) = watch::channel(String::new());
-        let logging = tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                sender.send_modify(|log| *log += &(line + "\n"));
-            }
-        });
-        Running { child, mark: self.dir.path().to_owned(), stdout, log, logging }
+        let (stdout, telling) = collected(child.stdout.take().unwrap());
+        let (log, logging) = collected(child.stderr.take().unwrap());
+        Running { child, mark: self.dir.path().to_owned(), stdout, telling, log, logging }
     }
 
     /// Starts it and waits for its end.
@@ -121,7 +112,8 @@ impl Site {
 
     /// The recordings that are complete.
     pub(crate) fn objects(&self) -> Vec<PathBuf> {
-        files(&self.output())
+        let beside = |path: &PathBuf| path.extension().is_some_and(|e| e == "json" || e == "vtt");
+        files(&self.output()).into_iter().filter(|path| !beside(path)).collect()
     }
 
     /// The one recording that there must be.
@@ -163,11 +155,27 @@ impl Running {
             .clone()
     }
 
+    /// Waits until the log holds this text so often.
+    pub(crate) async fn logged_times(&mut self, text: &str, times: usize) {
+        let logged = self.log.wait_for(|log| log.matches(text).count() >= times);
+        let has = matches!(tokio::time::timeout(HANGS, logged).await, Ok(Ok(_)));
+        assert!(has, "the log never had {text} {times} times:\n{}", *self.log.borrow());
+    }
+
     /// Waits until the log holds this text.
     pub(crate) async fn logged(&mut self, text: &str) {
         let logged = self.log.wait_for(|log| log.contains(text));
         let has = matches!(tokio::time::timeout(HANGS, logged).await, Ok(Ok(_)));
         assert!(has, "the log never had {text}:\n{}", *self.log.borrow());
+    }
+
+    /// The first line on stdout, as soon as it is there.
+    pub(crate) async fn first_line(&mut self) -> String {
+        let line = self.stdout.wait_for(|text| text.contains('\n'));
+        match tokio::time::timeout(HANGS, line).await {
+            Ok(Ok(text)) => text.lines().next().unwrap().to_owned(),
+            _ => panic!("it said nothing:\n{}", *self.log.borrow()),
+        }
     }
 
     /// Waits for the recorder's end and checks that it took everything along.
@@ -179,7 +187,9 @@ impl Running {
         let mark = self.mark.clone();
         until("the end of all processes", || processes::marked(&mark).is_empty().then_some(()))
             .await;
-        let (stdout, ()) = (self.stdout.await.unwrap(), self.logging.await.unwrap());
+        self.telling.await.unwrap();
+        self.logging.await.unwrap();
+        let stdout = self.stdout.borrow().clone();
         let log = self.log.borrow().clone();
         let left = entries(&mark.join("tmp"));
         assert!(left.is_empty() || killed(status), "{left:?} is left behind:\n{log}");
@@ -203,6 +213,20 @@ fn killed(status: ExitStatus) -> bool {
     status.signal() == Some(Signal::KILL.as_raw())
 }
 
+/// What comes out of a pipe, line by line.
+fn collected(
+    pipe: impl tokio::io::AsyncRead + Unpin + Send + 'static,
+) -> (watch::Receiver<String>, JoinHandle<()>) {
+    let mut lines = BufReader::new(pipe).lines();
+    let (sender, text) = watch::channel(String::new());
+    let task = tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            sender.send_modify(|text| *text += &(line + "\n"));
+        }
+    });
+    (text, task)
+}
+
 fn files(dir: &Path) -> Vec<PathBuf> {
     entries(dir).into_iter().filter(|path| path.is_file()).collect()
 }
@@ -210,6 +234,13 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 fn entries(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
     entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+/// The page as `./dev` builds it.
+fn meeting_page() -> String {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/recording-app/dist");
+    assert!(Path::new(page).is_dir(), "{page} is missing: run ./dev setup");
+    page.to_owned()
 }
 
 fn variable(name: &str) -> String {

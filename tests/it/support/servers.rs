@@ -145,7 +145,7 @@ async fn create_key(port: u16) -> String {
 }
 
 /// Ports that nobody listens on, and nobody 10,000 above: SeaweedFS takes both.
-fn free_ports(count: usize) -> Vec<u16> {
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     let mut listeners = Vec::new();
     let mut refused = Vec::new();
     while listeners.len() < 2 * count {

@@ -25,9 +25,9 @@ pub(crate) fn labelled(answer: &str) -> (String, Vec<Section>) {
             let number = line.strip_prefix("a=ssrc:").and_then(|rest| rest.split(' ').next());
             ssrc = ssrc.or_else(|| number.and_then(|number| number.parse().ok()));
             if line.starts_with("a=msid:") {
-                text.push_str(&format!("a=msid:{label} {label}"));
+                text.extend(["a=msid:", &label, " ", &label]);
             } else if let Some(number) = number.filter(|_| line.contains(" msid:")) {
-                text.push_str(&format!("a=ssrc:{number} msid:{label} {label}"));
+                text.extend(["a=ssrc:", number, " msid:", &label, " ", &label]);
             } else {
                 text.push_str(line);
             }

@@ -70,7 +70,7 @@ impl Hall {
         Ok(Hosted { meeting: object, attendee, names: display })
     }
 
-    pub(crate) async fn end(&self) {
+    pub(crate) fn end(&self) {
         for (_, entry) in std::mem::take(&mut *self.meetings()) {
             entry.meeting.end();
         }

@@ -87,7 +87,7 @@ impl Library {
         let fps = fps(picture);
         let count = (fps * SECONDS) as usize;
         let path = self.folder.join(file_name(picture));
-        if let Some(frames) = std::fs::read(&path).ok().and_then(|file| frames_of(file.into()))
+        if let Some(frames) = std::fs::read(&path).ok().and_then(|file| frames_of(&file.into()))
             && frames.len() == count
         {
             return Ok(Arc::new(Clip { fps, frames }));
@@ -232,7 +232,7 @@ fn keep(path: &Path, picture: Picture, fps: u32, frames: &[Bytes]) -> io::Result
 }
 
 /// The frames of an IVF file, or `None` if it is damaged.
-fn frames_of(file: Bytes) -> Option<Vec<Bytes>> {
+fn frames_of(file: &Bytes) -> Option<Vec<Bytes>> {
     file.get(..4).filter(|magic| *magic == b"DKIF")?;
     let (mut at, mut frames) = (32, Vec::new());
     while at < file.len() {

@@ -8,8 +8,8 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 /// A number shaped like a UUID.
 pub(crate) fn uuid(name: &str) -> String {
     let hex = format!("{:032x}", hash(name));
-    let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[13..16], &hex[16..20], &hex[20..]);
-    format!("{a}-{b}-4{c}-{d}-{e}")
+    let part = |from: usize, to: usize| &hex[from..to];
+    [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
 }
 
 /// A text that may stand in a WebSocket's list of protocols.

@@ -118,8 +118,8 @@ impl Server {
     }
 
     /// Ends every meeting.
-    pub async fn stop(self) {
-        self.hall.end().await;
+    pub fn stop(self) {
+        self.hall.end();
         self.task.abort();
     }
 }

@@ -169,7 +169,12 @@ impl Media {
     }
 
     /// Sends one packet of sound, unless `stalled`. `missed` came too late.
-    pub(crate) fn sound(&mut self, packet: Bytes, missed: u64, stalled: bool) -> Result<(), Error> {
+    pub(crate) fn sound(
+        &mut self,
+        packet: &Bytes,
+        missed: u64,
+        stalled: bool,
+    ) -> Result<(), Error> {
         self.sound_packets += missed;
         let time = MediaTime::new(self.sound_packets * PACKET, Frequency::FORTY_EIGHT_KHZ);
         self.sound_packets += 1;
@@ -224,7 +229,7 @@ impl Media {
                 }
                 slot.needs_key = false;
                 let time = MediaTime::new(number * 90_000 / fps, Frequency::NINETY_KHZ);
-                write(rtc, *mid, Codec::Vp8, time, frame.clone())?;
+                write(rtc, *mid, Codec::Vp8, time, frame)?;
             }
         }
         Ok(now + Duration::from_micros(wait))
@@ -259,10 +264,16 @@ impl Slot {
     }
 }
 
-fn write(rtc: &mut Rtc, mid: Mid, codec: Codec, time: MediaTime, data: Bytes) -> Result<(), Error> {
+fn write(
+    rtc: &mut Rtc,
+    mid: Mid,
+    codec: Codec,
+    time: MediaTime,
+    data: &Bytes,
+) -> Result<(), Error> {
     let Some(writer) = rtc.writer(mid) else { return Ok(()) };
     let found = writer.payload_params().find(|params| params.spec().codec == codec);
-    let Some(payload_type) = found.map(|params| params.pt()) else { return Ok(()) };
+    let Some(payload_type) = found.map(str0m::format::PayloadParams::pt) else { return Ok(()) };
     writer.write(payload_type, Instant::now(), time, data.to_vec())?;
     Ok(())
 }

@@ -141,6 +141,7 @@ pub(crate) struct Index {
     pub(crate) num_participants: Option<u32>,
 }
 
+#[expect(clippy::struct_field_names, reason = "the protocol's own names")]
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Stream {
     #[prost(uint32, optional, tag = "1")]
@@ -231,6 +232,7 @@ pub(crate) struct DataMessage {
     pub(crate) messages: Vec<Data>,
 }
 
+#[expect(clippy::struct_field_names, reason = "the protocol's own names")]
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Data {
     #[prost(string, optional, tag = "1")]

@@ -50,6 +50,7 @@ impl Picture {
 }
 
 /// Somebody in the meeting, synthetic or a real client.
+#[expect(clippy::struct_excessive_bools, reason = "each can be so or not, apart from the others")]
 #[derive(Clone, Debug)]
 struct Person {
     attendee_id: String,
@@ -360,8 +361,8 @@ mod tests {
         Room::new("m", &Scenario::standard(2, false))
     }
 
-    fn act(room: &mut Room, action: Action) {
-        room.apply(&action).unwrap();
+    fn act(room: &mut Room, action: &Action) {
+        room.apply(action).unwrap();
     }
 
     fn who() -> String {
@@ -373,9 +374,9 @@ mod tests {
         let mut room = room();
         let before = room.index().sources;
         assert_eq!(before.len(), 6, "three layers of two cameras");
-        act(&mut room, Action::CameraOff { who: who() });
+        act(&mut room, &Action::CameraOff { who: who() });
         assert_eq!(room.index().sources.len(), 3);
-        act(&mut room, Action::CameraOn { who: who() });
+        act(&mut room, &Action::CameraOn { who: who() });
         let after = room.index().sources;
         let highest = |streams: &[Stream]| streams.iter().map(|s| s.stream_id).max().unwrap();
         assert!(highest(&after) > highest(&before));
@@ -386,13 +387,13 @@ mod tests {
     #[test]
     fn a_shared_screen_is_an_attendee_of_its_own() {
         let mut room = room();
-        act(&mut room, Action::ShareOn { who: who() });
+        act(&mut room, &Action::ShareOn { who: who() });
         let index = room.index();
         let share = index.sources.iter().find(|stream| stream.width == Some(1920)).unwrap();
         assert!(share.attendee_id.as_ref().unwrap().ends_with("#content"));
         assert_eq!(room.picture(share.stream_id.unwrap()), Some(Picture::Share));
         assert_eq!(room.roster().len(), 3);
-        act(&mut room, Action::ShareOff { who: who() });
+        act(&mut room, &Action::ShareOff { who: who() });
         assert_eq!(room.roster().len(), 2);
         assert_eq!(room.picture(share.stream_id.unwrap()), None);
     }
@@ -403,25 +404,25 @@ mod tests {
         let told = room.roster();
         assert_eq!(room.changes(&told), []);
         assert_eq!(room.changes(&BTreeMap::new()).len(), 2, "a new client is told everything");
-        act(&mut room, Action::Mute { who: who() });
+        act(&mut room, &Action::Mute { who: who() });
         let muted = room.changes(&told);
         assert_eq!((muted.len(), muted[0].muted), (1, Some(true)));
-        act(&mut room, Action::Drop { who: who() });
+        act(&mut room, &Action::Drop { who: who() });
         let gone = room.changes(&told);
         assert_eq!((gone.len(), &gone[0].attendee_id, gone[0].dropped), (1, &None, Some(true)));
-        act(&mut room, Action::Leave { who: "bob".into() });
+        act(&mut room, &Action::Leave { who: "bob".into() });
         assert_eq!(room.changes(&told).iter().filter(|p| p.dropped.is_none()).count(), 1);
     }
 
     #[test]
     fn only_those_who_are_there_and_not_muted_are_heard() {
         let mut room = room();
-        act(&mut room, Action::Speak { who: who() });
+        act(&mut room, &Action::Speak { who: who() });
         assert_eq!(room.heard(), [0]);
-        act(&mut room, Action::Mute { who: who() });
+        act(&mut room, &Action::Mute { who: who() });
         assert!(room.heard().is_empty());
-        act(&mut room, Action::Unmute { who: who() });
-        act(&mut room, Action::Leave { who: who() });
+        act(&mut room, &Action::Unmute { who: who() });
+        act(&mut room, &Action::Leave { who: who() });
         assert!(room.heard().is_empty());
         let speak = Action::Speak { who: who() };
         assert_eq!(room.apply(&speak), Err(Refused::Absent(who())));

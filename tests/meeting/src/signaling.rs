@@ -152,7 +152,7 @@ impl Session {
                 received = self.media.receive() => received?,
                 packet = sound.recv() => match packet {
                     Ok(packet) => {
-                        self.media.sound(packet, std::mem::take(&mut missed), told.is_stalled)?;
+                        self.media.sound(&packet, std::mem::take(&mut missed), told.is_stalled)?;
                     }
                     Err(RecvError::Lagged(count)) => missed += count,
                     Err(RecvError::Closed) => return Err(End::Cut),

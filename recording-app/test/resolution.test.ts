@@ -1,0 +1,26 @@
+import { expect, test } from "vitest";
+import { choose, type Encoding } from "../src/resolution";
+
+const camera = (attendeeId: string, groupId: number): Encoding[] =>
+  [200, 600, 1500].map((maxBitrateKbps, n) => ({ attendeeId, groupId, streamId: groupId * 10 + n, maxBitrateKbps }));
+
+test("each tile gets the encoding that fits it", () => {
+  const encodings = [...camera("a", 1), ...camera("b", 2), ...camera("c", 3)];
+  const widths = new Map([
+    ["a", 960],
+    ["b", 480],
+    ["c", 300],
+  ]);
+  expect(choose(encodings, "self", widths)).toEqual([12, 21, 30]);
+  expect(choose(encodings.toReversed(), "self", widths).toSorted()).toEqual([12, 21, 30]);
+});
+
+test("of several groups of an attendee only the latest counts", () => {
+  const encodings = [...camera("a", 9), ...camera("a", 4)];
+  expect(choose(encodings, "self", new Map([["a", 1000]]))).toEqual([92]);
+});
+
+test("one's own picture is never received, and a single encoding always", () => {
+  const large = { attendeeId: "b", groupId: 5, streamId: 50, maxBitrateKbps: 4000 };
+  expect(choose([...camera("self", 1), large], "self", new Map([["b", 100]]))).toEqual([50]);
+});
