@@ -198,10 +198,10 @@ fn log(message: &Message) {
         Message::Tiles { tiles } => tracing::debug!(tiles = tiles.len(), "meeting page"),
         Message::Joined { attendee_id, .. } => tracing::debug!(attendee_id, "joined"),
         Message::Left { attendee_id, dropped } => tracing::debug!(attendee_id, dropped, "left"),
-        Message::Hello { .. }
-        | Message::Muted { .. }
-        | Message::Speakers { .. }
-        | Message::Heartbeat { .. } => {}
+        Message::Speakers { attendee_ids } => {
+            tracing::debug!(speakers = attendee_ids.len(), "meeting page");
+        }
+        Message::Hello { .. } | Message::Muted { .. } | Message::Heartbeat { .. } => {}
     }
 }
 

@@ -90,9 +90,12 @@ async fn four_people_are_seen_moving_and_heard_in_turn() {
 
     let beside = |ending: &str| std::fs::read_to_string(path.with_extension(ending)).unwrap();
     let chapters = beside("vtt");
-    assert!(chapters.starts_with("WEBVTT\n\n00:00:00.000 --> "), "{chapters}");
+    assert!(chapters.starts_with("WEBVTT\n\n00:00:0"), "{chapters}");
     assert!(chapters.contains("\nBob\n"), "{chapters}");
-    assert_eq!(serde_json::from_str::<Value>(&beside("json")).unwrap(), report);
+    // Where the bucket is a folder of this machine is nobody else's business.
+    let mut stored = report.clone();
+    stored["object"].as_object_mut().unwrap().remove("path");
+    assert_eq!(serde_json::from_str::<Value>(&beside("json")).unwrap(), stored);
 }
 
 /// A scenario in the site's folder.
@@ -172,16 +175,9 @@ async fn a_page_that_crashes_is_opened_again_into_the_same_file() {
     let site = Site::new().await;
     let mut running = site.start(site.local(&["--participants", "2", "--size", "640x360"]));
     running.logged(RECORDING).await;
-    running.logged("\"tiles\":2").await;
-    let content = running
-        .processes()
-        .into_iter()
-        .filter(|process| process.arguments.last().is_some_and(|last| last == "tab"))
-        .collect::<Vec<_>>();
-    assert!(!content.is_empty(), "{:#?}", running.processes());
-    for process in content {
-        process.kill(Signal::KILL);
-    }
+    // Some seconds of it are in the file: the second speaker has had a turn.
+    running.logged_times("\"speakers\":", 3).await;
+    running.process("Isolated Web Co").kill(Signal::KILL);
     running.logged_times(LIVE, 2).await;
     running.signal(Signal::TERM);
     let ended = running.ended().await;
