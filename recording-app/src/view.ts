@@ -78,7 +78,7 @@ export class View {
     }
     video.hidden = !tile.stream;
     // Under the picture, so that there is no black before its first frame.
-    drawn.initials.hidden = tile.content;
+    drawn.initials.hidden = tile.content || (tile.poor && tile.stream !== undefined);
   }
 
   private create(id: string): Drawn {

@@ -176,7 +176,8 @@ async fn a_second_signal_hurries_and_what_was_recorded_is_kept() {
     // How far it had come when the second one was heard is up to the machine.
     match ended.status.code() {
         Some(0 | 3) => drop(Film::open(&site.object())),
-        Some(4) => assert_eq!(site.open_uploads().len(), 1),
+        // The store may still complete what nobody waits for any more.
+        Some(4) => assert_eq!(site.open_uploads().len() + site.objects().len(), 1),
         code => panic!("exit code {code:?}: {report}"),
     }
 }
