@@ -128,7 +128,7 @@ fn encode(picture: Picture, fps: u32) -> Result<Vec<Bytes>, Error> {
     let pipeline = gst::parse::launch(&format!(
         "appsrc name=in format=time is-live=false block=true max-bytes=8000000 \
          caps=video/x-raw,format=I420,width={width},height={height},framerate={fps}/1 \
-         ! vp8enc deadline=1 cpu-used=8 threads=2 target-bitrate={} keyframe-max-dist={keys} \
+         ! vp8enc deadline=1 cpu-used=8 threads=1 target-bitrate={} keyframe-max-dist={keys} \
            lag-in-frames=0 \
          ! appsink name=out sync=false max-buffers=0",
         kbps * 1000
