@@ -145,6 +145,8 @@ class Page {
         this.connected = false;
       }
       this.tell({ type: "state", ...life.state });
+      // For the recorder nobody speaks while the meeting cannot be heard.
+      this.told.speakers = "[]";
       this.draw();
     }
   }

@@ -16,6 +16,9 @@ import { FittingPolicy } from "./resolution";
 /** While the SDK tries to come back it tries often: a recording is waiting. */
 const LONGEST_BACK_OFF_MS = 2000;
 
+/** Kinds of complaints of the SDK that are passed on. */
+const MOST_COMPLAINTS = 200;
+
 export interface Events {
   connecting(isAgain: boolean): void;
   connected(): void;
@@ -99,14 +102,26 @@ export async function join(
 
 /** Passes on what the SDK complains about; its other words could hold anything. */
 class Forwarder implements Logger {
+  private readonly said = new Set<string>();
+
   constructor(private readonly log: Events["log"]) {}
+
+  /** Each complaint once, whatever numbers are in it: some come every second. */
+  private pass(level: "warn" | "error", message: string): void {
+    const kind = message.replace(/\d+/g, "#");
+    if (!this.said.has(kind) && this.said.size < MOST_COMPLAINTS) {
+      this.said.add(kind);
+      this.log(level, message);
+    }
+  }
+
   debug(): void {}
   info(): void {}
   warn(message: string): void {
-    this.log("warn", message);
+    this.pass("warn", message);
   }
   error(message: string): void {
-    this.log("error", message);
+    this.pass("error", message);
   }
   setLogLevel(): void {}
   getLogLevel(): LogLevel {

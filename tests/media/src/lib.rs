@@ -31,6 +31,7 @@ pub mod page;
 pub mod picture;
 pub mod sound;
 pub mod stage;
+pub mod starts;
 pub mod stats;
 pub mod sync;
 pub mod tool;

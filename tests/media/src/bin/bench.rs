@@ -23,7 +23,7 @@ use test_media::clip::{ClipSpec, cached_clip};
 use test_media::cpu::{self, Look, Meter, Parts};
 use test_media::page::{self, PLAYING, Server};
 use test_media::stage::Stage;
-use test_media::stats;
+use test_media::{starts, stats};
 
 /// Longer than any recorder takes to get going or to close.
 const EDGE: Duration = Duration::from_secs(3);
@@ -43,6 +43,9 @@ struct Arguments {
     /// Recordings by each recorder
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
+    /// Starts of the recorder in a meeting, for the table of start times
+    #[arg(long, default_value_t = 10)]
+    starts: u32,
     #[arg(long, default_value_t = 1920)]
     width: u32,
     #[arg(long, default_value_t = 1080)]
@@ -99,6 +102,16 @@ fn main() -> anyhow::Result<()> {
     }
     let summaries: Vec<Summary> = pipelines.iter().map(|&one| Summary::of(one, &runs)).collect();
     print_table(&summaries);
+    let starts = match &bench.arguments.recorder {
+        Some(recorder) if bench.arguments.starts > 0 => {
+            let folder = bench.arguments.output.join("starts");
+            starts::measure(recorder, &folder, bench.arguments.starts)?
+        }
+        _ => Vec::new(),
+    };
+    if !starts.is_empty() {
+        println!("\n{}", starts::table(&starts));
+    }
     if let Some(path) = &bench.arguments.json {
         let all = serde_json::json!({
             "seconds": bench.arguments.seconds,
@@ -106,6 +119,7 @@ fn main() -> anyhow::Result<()> {
             "processors": std::thread::available_parallelism().map(usize::from).ok(),
             "summaries": summaries,
             "runs": runs,
+            "starts": starts,
         });
         fs::write(path, serde_json::to_string_pretty(&all)?)
             .with_context(|| format!("{} cannot be written", path.display()))?;

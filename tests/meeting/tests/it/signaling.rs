@@ -104,8 +104,8 @@ async fn a_client_that_joins_is_told_who_sends_what() {
     let mut socket = connected(&signaling, &token).await;
     let ping = Frame { ping_pong: Some(PingPong { kind: 1, ping_id: 42 }), ..frame(19) };
     send(&mut socket, &ping).await;
-    let pong = receive(&mut socket, 19).await.ping_pong.unwrap();
-    assert_eq!((pong.kind, pong.ping_id), (2, 42));
+    let answer = receive(&mut socket, 19).await.ping_pong.unwrap();
+    assert_eq!((answer.kind, answer.ping_id), (2, 42));
 
     // What it does not know, and what is no frame at all, it leaves alone.
     send(&mut socket, &frame(99)).await;
