@@ -2,7 +2,8 @@
 //! files, made by GStreamer when they are first needed.
 //!
 //! A clip loops without a seam, numbers its frames from 0, and has a key frame
-//! at least every sixth of a second (of a screen: in each frame), so that a tile that starts is there soon.
+//! every sixth of a second (a screen: each frame), so that a tile that starts is
+//! there soon.
 //! Calls block. It must not know meetings.
 
 use std::io;
