@@ -20,9 +20,6 @@ const LARGEST: Size = Size { width: 3840, height: 2160 };
 /// Pictures a second: the display is never drawn more often than 60 times.
 const MAX_FPS: u32 = 60;
 
-/// Characters of a name that are kept: no tile has room for more.
-const LONGEST_NAME: usize = 256;
-
 /// What S3 allows for the name of an object.
 const MAX_KEY_BYTES: usize = 1024;
 
@@ -156,9 +153,7 @@ pub(super) fn meeting_id(text: &str) -> Option<String> {
 
 /// Names by id: a JSON object of texts in base64, padded or not.
 pub(super) fn names(text: &str) -> Option<BTreeMap<String, String>> {
-    let names: BTreeMap<String, String> = serde_json::from_slice(&decoded(text)).ok()?;
-    let shorten = |name: String| name.chars().take(LONGEST_NAME).collect();
-    Some(names.into_iter().map(|(id, name)| (id, shorten(name))).collect())
+    serde_json::from_slice(&decoded(text)).ok()
 }
 
 /// A JSON object in base64, padded or not.

@@ -31,6 +31,9 @@ use minutes::Account;
 use server::{Heard, Server};
 use watch::{Rules, Verdict, Watch};
 
+/// Characters of a name that the page is given: no tile has room for more.
+const LONGEST_NAME: usize = 256;
+
 /// All that the page is given to join with and to show.
 #[derive(Clone, Debug)]
 pub struct Input {
@@ -163,7 +166,11 @@ impl Noted {
 
 /// The page with its input, each value percent-encoded.
 pub fn page_address(mut page: Url, input: &Input) -> Url {
-    let names = serde_json::to_vec(&input.names).expect("names are plain data");
+    // An address has room for 64 kB.
+    let shortened = |name: &String| name.chars().take(LONGEST_NAME).collect::<String>();
+    let names: BTreeMap<_, _> =
+        input.names.iter().map(|(id, name)| (id, shortened(name))).collect();
+    let names = serde_json::to_vec(&names).expect("names are plain data");
     let mut query = page.query_pairs_mut();
     query
         .append_pair("chimeMeetingData", input.meeting.expose())

@@ -68,6 +68,7 @@ pub(crate) async fn serve(
         status: None,
         is_indexed: false,
         is_subscribed: false,
+        is_behind: false,
     };
     // Nothing is said at the end: what ends in order has been acknowledged, and
     // what does not is to look like a lost connection.
@@ -115,6 +116,8 @@ struct Session {
     /// Whether it has got its first index, and its first answer.
     is_indexed: bool,
     is_subscribed: bool,
+    /// The meeting has changed since it was told.
+    is_behind: bool,
 }
 
 impl Session {
@@ -128,7 +131,9 @@ impl Session {
             if told.is_cut {
                 return Err(End::Cut);
             }
-            self.bring_up_to_date(meeting, &told).await?;
+            if std::mem::take(&mut self.is_behind) {
+                self.bring_up_to_date(meeting, &told).await?;
+            }
             if self.media.is_connected() {
                 meeting.start();
             }
@@ -157,7 +162,7 @@ impl Session {
                     Err(RecvError::Lagged(count)) => missed += count,
                     Err(RecvError::Closed) => return Err(End::Cut),
                 },
-                _ = changed.changed() => {}
+                _ = changed.changed() => self.is_behind = true,
                 () = sleep_until(next.into()) => {}
             }
         }
@@ -187,6 +192,7 @@ impl Session {
                 });
                 self.send(ack).await?;
                 self.is_indexed = true;
+                self.is_behind = true;
             }
             kind::SUBSCRIBE => {
                 let Some(subscribe) = frame.subscribe else { return Ok(()) };
@@ -202,6 +208,7 @@ impl Session {
                 });
                 self.send(ack).await?;
                 self.is_subscribed = true;
+                self.is_behind = true;
             }
             kind::REMOTE_VIDEO_UPDATE => {
                 let update = frame.remote_video_update.unwrap_or_default();
