@@ -238,7 +238,10 @@ impl Scenario {
             return steps.map(|step| step.action.clone()).collect();
         };
         let mut due = Vec::new();
-        let mut start = Duration::ZERO;
+        // The period that `from` lies in: the cost does not grow with the meeting.
+        let into = from.as_nanos() % period.as_nanos();
+        let into = u64::try_from(into).expect("a period is shorter than 584 years");
+        let mut start = from.saturating_sub(Duration::from_nanos(into));
         while start < to {
             // A step at the end of the period belongs to none.
             let steps = self.timeline.iter().filter(|step| step.at < period);
