@@ -7,9 +7,12 @@
 #![expect(clippy::doc_markdown, reason = "the documentation of the flags is the help text")]
 #![allow(rustdoc::bare_urls, reason = "the doc comments here are help texts")]
 
+mod recovery;
+
 use clap::{Args, Parser, Subcommand};
 
 use crate::secret::Secret;
+pub use recovery::{DurabilityArgs, RecoverArgs, VerifyArgs};
 
 /// Records a web page, picture and sound, as MP4 into S3 while it plays
 ///
@@ -52,6 +55,17 @@ pub enum Task {
     /// Looks at the programs, the GStreamer elements, shared memory, fonts, display
     /// and sound; with `--bucket` also at S3 and its credentials.
     Doctor(DoctorArgs),
+    /// Make a recording of what a recorder left that was killed
+    ///
+    /// Completes the open upload with the parts that are there, and makes an ordinary
+    /// MP4 of it. Each recording is one JSON object on stdout. It may be run again, and
+    /// twice at once.
+    Recover(RecoverArgs),
+    /// Say whether a recording is good
+    ///
+    /// Walks through boxes, samples and times. Prints one JSON object; the exit code is
+    /// 0 if it has no problems.
+    Verify(VerifyArgs),
     /// Hold a meeting with synthetic participants on this machine, for looking at it
     ///
     /// It speaks the protocols of Amazon Chime SDK. The first line on stdout is one
@@ -253,7 +267,7 @@ pub struct RecordingArgs {
 
     /// Size of the picture and of the browser's window
     ///
-    /// Units: pixels, even numbers, 320x240 to 3840x2160
+    /// Units: pixels, even numbers, 640x360 to 3840x2160
     /// Default: 1920x1080 with --local, else 1280x720
     /// Variables: RECORDING_SCREEN_WIDTH, RECORDING_SCREEN_HEIGHT (not read with --local)
     /// Example: 1920x1080
@@ -300,6 +314,9 @@ pub struct RecordingArgs {
     /// Example: RECORDINGS/2026/11/22/18/call.mp4
     #[arg(long, verbatim_doc_comment, value_name = "NAME")]
     pub key: Option<String>,
+
+    #[command(flatten)]
+    pub durability: DurabilityArgs,
 }
 
 #[derive(Clone, Debug, Default, Args)]

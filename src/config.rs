@@ -11,6 +11,7 @@
 pub mod meeting;
 mod parse;
 mod problem;
+pub mod recovery;
 mod settings;
 
 use std::{path::PathBuf, time::Duration};
@@ -20,8 +21,8 @@ use url::Url;
 
 use crate::{
     cli::{
-        Cli, DoctorArgs, LogArgs, MachineArgs, MeetingPageArgs, RecordingArgs, S3Args, Task,
-        TestMeetingArgs,
+        Cli, DoctorArgs, DurabilityArgs, LogArgs, MachineArgs, MeetingPageArgs, RecordingArgs,
+        S3Args, Task, TestMeetingArgs,
     },
     logging::{Filter, Format, Logging},
     secret::{PrivateUrl, Secret},
@@ -44,6 +45,15 @@ const DEFAULT_MAX_DURATION: Duration = Duration::from_hours(12);
 /// Longest recording that can be asked for: Chime ends meetings then, and the
 /// parts of an upload are planned for it.
 const LONGEST_DURATION: Duration = Duration::from_hours(24);
+
+/// What a killed process may lose.
+const DEFAULT_CHECKPOINT: Duration = Duration::from_secs(5);
+
+/// Three minutes at 3 Mbit/s.
+const DEFAULT_SPOOL_MEMORY: u64 = 64 << 20;
+
+/// An hour and a half at 3 Mbit/s, and a tenth of the least disk of a task.
+const DEFAULT_SPOOL_DISK: u64 = 2 << 30;
 
 /// How long a page may load: a slow site on two busy cores needs ten seconds.
 const DEFAULT_PAGE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -76,6 +86,10 @@ pub enum Command {
     PreWarm,
     Record(Box<Config>),
     Doctor(Doctor),
+    /// Make recordings of what dead recorders left.
+    Recover(recovery::Recover),
+    /// Say whether a recording is good.
+    Verify(recovery::Verify),
     /// Serve a meeting with synthetic participants, and record nothing.
     Meeting(meeting::Serve),
 }
@@ -114,6 +128,18 @@ pub struct Recording {
     pub page_timeout: Duration,
     /// Whether the page says itself when it is worth filming.
     pub await_start_marker: bool,
+    pub durability: Durability,
+}
+
+/// What may be lost, and what may wait for the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Durability {
+    /// At most this much is lost when the process is killed; `None`: a part.
+    pub checkpoint: Option<Duration>,
+    /// Bytes that may wait in memory.
+    pub spool_memory: u64,
+    /// Bytes that may wait on disk then.
+    pub spool_disk: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,9 +233,15 @@ pub fn resolve(
     lookup: &dyn Fn(&str) -> Option<String>,
     now: Timestamp,
 ) -> Result<Command, Problems> {
-    let mut reader = Reader::new(lookup, cli.local.local);
+    let local = match &cli.subcommand {
+        Some(Task::Recover(args)) => args.local.local,
+        _ => cli.local.local,
+    };
+    let mut reader = Reader::new(lookup, local);
     let command = match cli.subcommand {
         Some(Task::Doctor(args)) => doctor(&mut reader, args).map(Command::Doctor),
+        Some(Task::Recover(args)) => recovery::recover(&mut reader, args).map(Command::Recover),
+        Some(Task::Verify(args)) => recovery::verify(&mut reader, args).map(Command::Verify),
         Some(Task::Meeting(args)) => meeting::serve(&mut reader, args).map(Command::Meeting),
         None if reader.is_pre_warm() => Ok(Command::PreWarm),
         None => config(&mut reader, cli, now).map(Box::new).map(Command::Record),
@@ -270,6 +302,7 @@ fn recording(reader: &mut Reader<'_>, args: RecordingArgs, local: bool) -> Read<
     });
     let await_start_marker =
         reader.read(args.await_start_marker, &settings::AWAIT_START_MARKER, parse::boolean);
+    let durability = durability(reader, args.durability);
     let (duration, max_duration) = (duration?, max_duration?.unwrap_or(DEFAULT_MAX_DURATION));
     if let Some(duration) = duration
         && duration > max_duration
@@ -287,6 +320,19 @@ fn recording(reader: &mut Reader<'_>, args: RecordingArgs, local: bool) -> Read<
         max_duration,
         page_timeout: page_timeout?.unwrap_or(DEFAULT_PAGE_TIMEOUT),
         await_start_marker: await_start_marker?.unwrap_or(false),
+        durability: durability?,
+    })
+}
+
+fn durability(reader: &mut Reader<'_>, args: DurabilityArgs) -> Read<Durability> {
+    let checkpoint = reader.read(args.checkpoint, &settings::CHECKPOINT, parse::checkpoint);
+    let memory = reader.read(args.spool_memory, &settings::SPOOL_MEMORY, parse::bytes);
+    let disk = reader.read(args.spool_disk, &settings::SPOOL_DISK, parse::bytes);
+    Ok(Durability {
+        checkpoint: Some(checkpoint?.unwrap_or(DEFAULT_CHECKPOINT))
+            .filter(|every| !every.is_zero()),
+        spool_memory: memory?.unwrap_or(DEFAULT_SPOOL_MEMORY),
+        spool_disk: disk?.unwrap_or(DEFAULT_SPOOL_DISK),
     })
 }
 
@@ -406,8 +452,7 @@ fn machine(reader: &mut Reader<'_>, args: MachineArgs) -> Read<(Tools, PathBuf)>
     let xvfb = reader.read(args.xvfb, &settings::XVFB, parse::path);
     let pulseaudio = reader.read(args.pulseaudio, &settings::PULSEAUDIO, parse::path);
     let search_path = reader.read(None, &settings::SEARCH_PATH, parse::search_path);
-    let temp_dir = reader.read(args.temp_dir, &settings::TEMP_DIR, parse::path);
-    let system_temp_dir = reader.read(None, &settings::SYSTEM_TEMP_DIR, parse::path);
+    let temp_dir = temp_dir(reader, args.temp_dir);
     let tools = Tools {
         firefox: firefox?.unwrap_or_else(|| DEFAULT_FIREFOX.into()),
         geckodriver: geckodriver?.unwrap_or_else(|| DEFAULT_GECKODRIVER.into()),
@@ -415,8 +460,13 @@ fn machine(reader: &mut Reader<'_>, args: MachineArgs) -> Read<(Tools, PathBuf)>
         pulseaudio: pulseaudio?.unwrap_or_else(|| DEFAULT_PULSEAUDIO.into()),
         search_path: search_path?.unwrap_or_else(|| DEFAULT_SEARCH_PATH.into()),
     };
-    let temp_dir = temp_dir?.or(system_temp_dir?).unwrap_or_else(|| DEFAULT_TEMP_DIR.into());
-    Ok((tools, temp_dir))
+    Ok((tools, temp_dir?))
+}
+
+fn temp_dir(reader: &mut Reader<'_>, flag: Option<String>) -> Read<PathBuf> {
+    let given = reader.read(flag, &settings::TEMP_DIR, parse::path);
+    let system = reader.read(None, &settings::SYSTEM_TEMP_DIR, parse::path);
+    Ok(given?.or(system?).unwrap_or_else(|| DEFAULT_TEMP_DIR.into()))
 }
 
 fn logging(reader: &mut Reader<'_>, args: LogArgs, default: Filter) -> Read<Logging> {

@@ -9,6 +9,8 @@
 //! - [`mp4`]: samples become the bytes of a file
 //! - [`upload`]: bytes become the parts of an S3 multipart upload
 //!
+//! [`recovery`] mends what a dead recorder left, and [`verify`] looks at the result.
+//!
 //! [`recording`] decides when each of them starts and ends; [`media`] and
 //! [`events`] are the two vocabularies they share. ARCHITECTURE.md has the map.
 
@@ -27,8 +29,10 @@ pub mod media;
 pub mod meeting;
 pub mod mp4;
 pub mod recording;
+pub mod recovery;
 pub mod run;
 pub mod secret;
 pub mod signals;
 pub mod upload;
+pub mod verify;
 pub mod writer;

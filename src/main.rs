@@ -11,7 +11,7 @@ use recorder::config::{self, Command, Config};
 use recorder::error::chain;
 use recorder::logging::{self, Logging};
 use recorder::secret::scrub;
-use recorder::{run, signals};
+use recorder::{recovery, run, signals};
 
 /// Nothing was started; the message says why. See docs/stopping.md.
 const WRONG_SETTINGS: u8 = 2;
@@ -55,6 +55,14 @@ async fn process(started: Instant) -> ExitCode {
         Ok(Command::Doctor(doctor)) => {
             logging::init(&doctor.logging);
             recorder::doctor::run(&doctor, stops).await
+        }
+        Ok(Command::Recover(settings)) => {
+            logging::init(&settings.logging);
+            recovery::command::run_recover(&settings).await
+        }
+        Ok(Command::Verify(settings)) => {
+            logging::init(&settings.logging);
+            recovery::command::run_verify(&settings).await
         }
         Ok(Command::Meeting(serve)) => {
             logging::init(&serve.logging);

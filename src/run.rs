@@ -61,6 +61,7 @@ pub async fn run(
         tools: &config.tools,
         store: Arc::new(store),
         dir: dir.path(),
+        spool_dir: &config.temp_dir,
         started,
         status: StatusLine::new(config.logging.format != Format::Json),
     };
@@ -73,22 +74,7 @@ pub async fn run(
         }
         #[cfg(feature = "local")]
         Destination::Local { dir: kept, key } => {
-            let credentials = crate::local::Credentials::random();
-            let server = crate::local::Server::start(kept, credentials.clone()).await?;
-            let client = s3::client(ClientSettings {
-                // Any will do, but requests are signed for one.
-                region: Some("us-east-1".into()),
-                endpoint: Some(server.endpoint()),
-                force_path_style: true,
-                credentials: Some(aws_credential_types::Credentials::new(
-                    credentials.access_key,
-                    credentials.secret_key,
-                    None,
-                    None,
-                    "local",
-                )),
-            })
-            .await;
+            let crate::local::Opened { server, client } = crate::local::Opened::start(kept).await?;
             let object = Object { bucket: crate::local::BUCKET.into(), key: key.clone() };
             let store = S3Store::new(client, object, s3::Encryption::BucketDefault);
             let mut report = recording::run(setup(store), shown, stops).await;
@@ -217,6 +203,7 @@ pub async fn serve(
 }
 
 #[cfg(not(feature = "local"))]
+#[expect(clippy::unused_async, reason = "as with the feature")]
 pub async fn serve(
     _: &crate::config::meeting::Serve,
     _: mpsc::UnboundedReceiver<Stop>,

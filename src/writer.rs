@@ -18,6 +18,7 @@ use crate::events::{Event, Failure, Stage};
 use crate::media::{Sample, Timestamp, Track, TrackConfig};
 use crate::mp4::{self, Muxer};
 use crate::secret::scrub;
+use crate::upload::plan::Head;
 use crate::upload::store::{Completed, PartStore};
 use crate::upload::{Left, Progress, Uploader};
 
@@ -133,7 +134,7 @@ async fn write<S: PartStore>(
     loop {
         let next = tokio::select! {
             biased;
-            how = &mut gone => return let_go(upload, how).await,
+            how = &mut gone => return let_go(upload, how, file.tail()).await,
             next = media.recv() => next,
         };
         let Some(next) = next else { break };
@@ -148,59 +149,55 @@ async fn write<S: PartStore>(
         };
         tokio::select! {
             biased;
-            how = &mut gone => return let_go(upload, how).await,
+            how = &mut gone => return let_go(upload, how, file.tail()).await,
             put = upload.put(bytes) => if let Err(error) = put {
                 fail(&error);
-                return let_go(upload, Ok(LetGo::Leave)).await;
+                return let_go(upload, Ok(LetGo::Leave), file.tail()).await;
             },
         }
     }
     // An encoder that still runs finds nobody to take its samples, and stops.
     drop(media);
     tell(Event::EndOfStream);
-    let Some(tail) = file.finish() else {
+    let Some(Ending { tail, head }) = file.finish() else {
         // Without a picture there is no file, and whoever decides will say so.
-        return let_go(upload, gone.await).await;
+        return let_go(upload, gone.await, vec![]).await;
     };
-    let left = upload.left();
-    let complete = async {
-        upload.put(tail).await?;
-        upload.finish().await
-    };
-    tokio::select! {
+    let completed = tokio::select! {
         biased;
-        _ = gone => Written { completed: None, left: Some(left) },
-        completed = complete => match completed {
-            Ok(completed) => {
-                tell(Event::UploadCompleted);
-                Written { completed, left: None }
-            }
-            Err(error) => {
-                fail(&error);
-                Written { completed: None, left: Some(left) }
-            }
-        },
+        _ = gone => None,
+        completed = async {
+            upload.put(tail).await?;
+            upload.finish(head).await
+        } => Some(completed),
+    };
+    match completed {
+        Some(Ok(completed)) => {
+            tell(Event::UploadCompleted);
+            return Written { completed, left: None };
+        }
+        Some(Err(error)) => fail(&error),
+        None => {}
     }
+    let_go(upload, Ok(LetGo::Leave), vec![]).await
 }
 
 async fn let_go<S: PartStore>(
-    upload: Uploader<S>,
+    mut upload: Uploader<S>,
     how: Result<LetGo, oneshot::error::RecvError>,
+    tail: Vec<Bytes>,
 ) -> Written {
     match how {
-        Ok(LetGo::Abort) => {
-            let left = upload.left();
-            match upload.abort().await {
-                Ok(()) => Written::default(),
-                Err(error) => {
-                    tracing::warn!(error = scrub(&chain(&error)), "an empty upload stays open");
-                    Written { completed: None, left: Some(left) }
-                }
+        Ok(LetGo::Abort) => match upload.abort().await {
+            Ok(()) => return Written::default(),
+            Err(error) => {
+                tracing::warn!(error = scrub(&chain(&error)), "an empty upload stays open");
             }
-        }
+        },
         // Media is never thrown away because nobody was left to ask.
-        Ok(LetGo::Leave) | Err(_) => Written { completed: None, left: Some(upload.abandon()) },
+        Ok(LetGo::Leave) | Err(_) => {}
     }
+    Written { completed: None, left: Some(upload.abandon(tail).await) }
 }
 
 /// The file as it grows.
@@ -286,10 +283,25 @@ impl File {
         Ok(bytes)
     }
 
-    /// The end of the file, or nothing if it never began.
-    fn finish(self) -> Option<Vec<Bytes>> {
-        Some(self.begun?.muxer.finish().tail)
+    /// What is missing at the end of a file that will not be finished.
+    fn tail(self) -> Vec<Bytes> {
+        self.finish().map(|ending| ending.tail).unwrap_or_default()
     }
+
+    /// The end of the file, or nothing if it never began.
+    fn finish(self) -> Option<Ending> {
+        let mp4::Finished { tail, index } = self.begun?.muxer.finish();
+        let replaces = usize::try_from(index.header_bytes).expect("a header is small");
+        let head = mp4::plain_head(&index).map(|head| Head { bytes: head.into(), replaces });
+        Some(Ending { tail, head })
+    }
+}
+
+/// What ends a file: its last bytes, and its first ones once more.
+#[derive(Debug)]
+struct Ending {
+    tail: Vec<Bytes>,
+    head: Option<Head>,
 }
 
 impl Length {

@@ -14,7 +14,7 @@ use super::{Encryption, Size};
 
 /// The smallest and the largest picture: what a page can still be laid out in, and
 /// the most that level 5.1 of H.264 takes at 30 pictures a second.
-const SMALLEST: Size = Size { width: 320, height: 240 };
+const SMALLEST: Size = Size { width: 640, height: 360 };
 const LARGEST: Size = Size { width: 3840, height: 2160 };
 
 /// Pictures a second: the display is never drawn more often than 60 times.
@@ -65,6 +65,26 @@ pub(super) fn fps(text: &str) -> Option<u32> {
 /// Digits only; `str::parse` would also take `+30`.
 fn decimal(text: &str) -> Option<u64> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+/// 0 is off.
+pub(super) fn checkpoint(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let bounds = Duration::from_secs(1)..=Duration::from_hours(1);
+    duration(text).filter(|every| bounds.contains(every))
+}
+
+/// K, M and G are powers of 1024.
+pub(super) fn bytes(text: &str) -> Option<u64> {
+    let (number, unit) = match text.char_indices().next_back()? {
+        (end, 'K') => (&text[..end], 1 << 10),
+        (end, 'M') => (&text[..end], 1 << 20),
+        (end, 'G') => (&text[..end], 1 << 30),
+        _ => (text, 1),
+    };
+    decimal(number)?.checked_mul(unit)
 }
 
 pub(super) fn page_url(text: &str) -> Option<Url> {
@@ -215,7 +235,7 @@ mod tests {
     #[test]
     fn a_size_is_even_and_in_range() {
         assert_eq!(size("1920x1080"), Some(Size { width: 1920, height: 1080 }));
-        assert_eq!(size("320x240"), Some(SMALLEST));
+        assert_eq!(size("640x360"), Some(SMALLEST));
         assert_eq!(size("3840x2160"), Some(LARGEST));
         let wrong = [
             "",
@@ -224,8 +244,9 @@ mod tests {
             "x1080",
             "1921x1080",
             "1920x1081",
-            "318x240",
-            "320x238",
+            "638x360",
+            "640x358",
+            "320x240",
             "3842x2160",
             "3840x2162",
             "1920X1080",
@@ -329,6 +350,34 @@ mod tests {
             assert_eq!(encryption(id), Some(Encryption::Key(id.to_owned())));
         }
         assert_eq!(taken(encryption, &["", "a key", "kéy", "a\nb"]), [""; 0]);
+    }
+
+    #[test]
+    fn bytes_may_have_a_unit() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("1000", Some(1000)),
+            ("64M", Some(64 << 20)),
+            ("2G", Some(2 << 30)),
+            ("3K", Some(3 << 10)),
+            ("M", None),
+            ("", None),
+            ("-1", None),
+            ("1.5G", None),
+            ("64MB", None),
+            ("99999999999999G", None),
+        ] {
+            assert_eq!(bytes(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_is_off_or_a_second_to_an_hour() {
+        let seconds = |text| checkpoint(text).map(|every| every.as_secs());
+        assert_eq!(
+            ["0", "1s", "5s", "1h", "61m", "0s", "5", ""].map(seconds),
+            [Some(0), Some(1), Some(5), Some(3600), None, None, None, None]
+        );
     }
 
     #[test]

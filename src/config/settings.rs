@@ -17,6 +17,7 @@ const PRE_WARM: &str = "PRE_WARM";
 const LENGTH: &str = "a length of time with units";
 const PROGRAM: &str = "the name or the path of a program";
 const FOLDER: &str = "a folder";
+const BYTES: &str = "a number of bytes: a whole number, or one with K, M or G behind it";
 
 pub(super) const URL: Setting = Setting::new(
     "--url",
@@ -41,20 +42,31 @@ pub(super) const PAGE_TIMEOUT: Setting = Setting::new(
 );
 pub(super) const AWAIT_START_MARKER: Setting =
     Setting::new("--await-start-marker", "RECORDER_AWAIT_START_MARKER", "true or false", "true");
+pub(super) const CHECKPOINT: Setting = Setting::new(
+    "--checkpoint",
+    "RECORDER_CHECKPOINT",
+    "a length of time with units from 1s to 1h, or 0",
+    "10s",
+);
+pub(super) const OLDER_THAN: Setting = Setting::new("--older-than", "", LENGTH, "10m");
+pub(super) const SPOOL_MEMORY: Setting =
+    Setting::new("--spool-memory", "RECORDER_SPOOL_MEMORY", BYTES, "128M");
+pub(super) const SPOOL_DISK: Setting =
+    Setting::new("--spool-disk", "RECORDER_SPOOL_DISK", BYTES, "10G");
 pub(super) const SEARCH_PATH: Setting =
     Setting::new("", "PATH", "a list of folders", "/usr/local/bin:/usr/bin:/bin");
 pub(super) const SIZE: Setting = Setting::new(
     "--size",
     "",
-    "width x height in pixels, even numbers from 320x240 to 3840x2160",
+    "width x height in pixels, even numbers from 640x360 to 3840x2160",
     "1920x1080",
 );
 pub(super) const WIDTH: Setting =
-    Setting::new("", "RECORDING_SCREEN_WIDTH", "an even number of pixels from 320 to 3840", "1920");
+    Setting::new("", "RECORDING_SCREEN_WIDTH", "an even number of pixels from 640 to 3840", "1920");
 pub(super) const HEIGHT: Setting = Setting::new(
     "",
     "RECORDING_SCREEN_HEIGHT",
-    "an even number of pixels from 240 to 2160",
+    "an even number of pixels from 360 to 2160",
     "1080",
 );
 pub(super) const FPS: Setting =

@@ -65,6 +65,11 @@ fn a_local_recording_needs_no_settings() {
             max_duration: Duration::from_hours(12),
             page_timeout: Duration::from_secs(30),
             await_start_marker: false,
+            durability: Durability {
+                checkpoint: Some(Duration::from_secs(5)),
+                spool_memory: 64 << 20,
+                spool_disk: 2 << 30,
+            },
         }
     );
     assert_eq!(
@@ -259,8 +264,8 @@ fn all_problems_come_in_one_message() {
     );
     let starts = [
         "RECORDER_URL 'example.com': expected the http, https or file address",
-        "RECORDING_SCREEN_WIDTH '1921': expected an even number of pixels from 320 to 3840",
-        "RECORDING_SCREEN_HEIGHT 'tall': expected an even number of pixels from 240 to 2160",
+        "RECORDING_SCREEN_WIDTH '1921': expected an even number of pixels from 640 to 3840",
+        "RECORDING_SCREEN_HEIGHT 'tall': expected an even number of pixels from 360 to 2160",
         "--fps '99': expected a whole number of pictures a second from 1 to 60, for example 30",
         "--duration '30': expected a length of time with units, for example 30s or 1h30m",
         "RECORDER_MAX_DURATION '25h': expected a length of time with units, at most 24h",

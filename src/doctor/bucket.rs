@@ -112,7 +112,7 @@ async fn probe(client: &Client, bucket: &Bucket) -> Finding {
         Err(failed) => return judge(&failed, bucket, region_of(client, bucket).await.as_deref()),
     };
     let part =
-        within(store.put_part(&upload, 1, Payload::new(vec![Bytes::from_static(b"?")]))).await;
+        within(store.put_part(&upload, 1, Payload::new(vec![Bytes::from_static(b"?")]), 0)).await;
     let aborted = within(store.abort(&upload)).await;
     let judge = |failed| judge(&failed, bucket, None);
     match (part, aborted) {

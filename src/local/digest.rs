@@ -48,6 +48,14 @@ impl Algorithm {
     }
 }
 
+/// How the checksum of an object follows from those of its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Summed {
+    pub(super) algorithm: Algorithm,
+    /// That of the whole object, not of the parts' checksums.
+    pub(super) whole: bool,
+}
+
 /// One checksum as it stands in a header: Base64, big-endian.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Checksum {
@@ -111,7 +119,7 @@ pub(super) fn multipart_etag(parts: &[&Digest]) -> String {
 
 /// The composite checksum of an object made of parts: the checksum of the
 /// parts' checksums, and how many they were. `None` if a part has none.
-pub(super) fn composite(algorithm: Algorithm, parts: &[&Digest]) -> Option<Checksum> {
+fn composite(algorithm: Algorithm, parts: &[&Digest]) -> Option<Checksum> {
     let mut hasher = hasher(algorithm);
     for part in parts {
         let checksum = part.checksum.as_ref().filter(|c| c.algorithm == algorithm)?;
@@ -119,6 +127,24 @@ pub(super) fn composite(algorithm: Algorithm, parts: &[&Digest]) -> Option<Check
     }
     let Checksum { value, .. } = finish(algorithm, hasher);
     Some(Checksum { algorithm, value: format!("{value}-{}", parts.len()) })
+}
+
+/// The checksum of an object made of parts.
+pub(super) fn summed(how: Summed, parts: &[&Digest]) -> Option<Checksum> {
+    if how.whole { whole_crc32(parts) } else { composite(how.algorithm, parts) }
+}
+
+/// The CRC-32 of an object made of parts, from theirs. `None` if a part has none.
+fn whole_crc32(parts: &[&Digest]) -> Option<Checksum> {
+    let mut whole = crc32fast::Hasher::new();
+    for part in parts {
+        let checksum = part.checksum.as_ref().filter(|c| c.algorithm == Algorithm::Crc32)?;
+        let crc32 = BASE64.decode(&checksum.value).ok()?.try_into().ok()?;
+        let part = crc32fast::Hasher::new_with_initial_len(u32::from_be_bytes(crc32), part.size);
+        whole.combine(&part);
+    }
+    let value = BASE64.encode(whole.finalize().to_be_bytes());
+    Some(Checksum { algorithm: Algorithm::Crc32, value })
 }
 
 fn hasher(algorithm: Algorithm) -> ChecksumHasher {

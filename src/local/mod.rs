@@ -40,6 +40,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::upload::s3::{self, ClientSettings};
 use service::Service;
 use store::Store;
 
@@ -133,6 +134,11 @@ impl Server {
         self.dir.join(key)
     }
 
+    /// Whether the process that opened an upload in the folder is still alive.
+    pub fn is_held(dir: &Path, upload_id: &str) -> io::Result<bool> {
+        Store::open(dir)?.is_held(upload_id)
+    }
+
     /// Takes no new requests, finishes those in flight and ends. How long that
     /// may take is the caller's to bound.
     pub async fn stop(self) {
@@ -140,6 +146,34 @@ impl Server {
         if let Err(error) = self.task.await {
             tracing::error!(%error, "the local S3 server broke");
         }
+    }
+}
+
+/// A running server and a client of it.
+#[derive(Debug)]
+pub struct Opened {
+    pub server: Server,
+    pub client: aws_sdk_s3::Client,
+}
+
+impl Opened {
+    /// Opens the folder `dir` for this process alone.
+    pub async fn start(dir: &Path) -> Result<Self, Error> {
+        let Credentials { access_key, secret_key } = Credentials::random();
+        let credentials =
+            Credentials { access_key: access_key.clone(), secret_key: secret_key.clone() };
+        let server = Server::start(dir, credentials).await?;
+        let client = s3::client(ClientSettings {
+            // Any will do, but requests are signed for one.
+            region: Some("us-east-1".into()),
+            endpoint: Some(server.endpoint()),
+            force_path_style: true,
+            credentials: Some(aws_credential_types::Credentials::new(
+                access_key, secret_key, None, None, "local",
+            )),
+        })
+        .await;
+        Ok(Self { server, client })
     }
 }
 

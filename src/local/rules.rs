@@ -9,7 +9,7 @@ use s3s::dto;
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
 use super::BUCKET;
-use super::digest::Algorithm;
+use super::digest::{Algorithm, Summed};
 use super::uploads::MAX_PART_NUMBER;
 
 /// S3's largest page of a list, and its default.
@@ -25,9 +25,19 @@ pub(super) fn check_bucket(bucket: &str) -> S3Result<()> {
 
 pub(super) fn check_unconditional(conditional: bool) -> S3Result<()> {
     if conditional {
-        return Err(s3_error!(NotImplemented, "no If-Match or If-None-Match here"));
+        return Err(s3_error!(NotImplemented, "no such condition here"));
     }
     Ok(())
+}
+
+/// `expected` is that of `If-Match`, which one tag or any may satisfy.
+pub(super) fn check_same(expected: Option<&dto::ETagCondition>, e_tag: &str) -> S3Result<()> {
+    match expected.map(dto::ETagCondition::as_etag) {
+        Some(Some(expected)) if expected.value() != e_tag => {
+            Err(s3_error!(PreconditionFailed, "the object is another one: {e_tag}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn check_unencrypted(encryption: Option<&dto::ServerSideEncryption>) -> S3Result<()> {
@@ -44,29 +54,38 @@ pub(super) fn check_plain_list(elaborate: bool) -> S3Result<()> {
     Ok(())
 }
 
-/// The algorithm of an upload. The other type, full-object, would have the
-/// server read the whole recording once more at its end.
-pub(super) fn composite_algorithm(
+/// How an upload is summed up. Of the checksums of whole objects only the CRC-32
+/// is here: for another one the server would read the whole recording at its end.
+pub(super) fn checksum(
     algorithm: Option<&dto::ChecksumAlgorithm>,
     kind: Option<&dto::ChecksumType>,
-) -> S3Result<Option<Algorithm>> {
+) -> S3Result<Option<Summed>> {
     let Some(algorithm) = algorithm else { return Ok(None) };
     let name = algorithm.as_str();
     match Algorithm::from_name(name) {
         None => Err(s3_error!(InvalidRequest, "no checksum algorithm {name:?}")),
         // S3 knows this one for full objects only.
         Some(Algorithm::Crc64Nvme) => Err(full_object()),
-        Some(_) if kind.is_some_and(|kind| *kind != composite_type()) => Err(full_object()),
-        algorithm => Ok(algorithm),
+        Some(algorithm) => {
+            let whole = kind.is_some_and(|kind| kind.as_str() == dto::ChecksumType::FULL_OBJECT);
+            if whole && algorithm != Algorithm::Crc32 {
+                return Err(full_object());
+            }
+            Ok(Some(Summed { algorithm, whole }))
+        }
     }
 }
 
 fn full_object() -> S3Error {
-    s3_error!(NotImplemented, "no full-object checksums of multipart uploads here")
+    s3_error!(NotImplemented, "no full-object checksum but CRC32 of multipart uploads here")
 }
 
-pub(super) fn composite_type() -> dto::ChecksumType {
-    dto::ChecksumType::from_static(dto::ChecksumType::COMPOSITE)
+pub(super) fn checksum_type(summed: Summed) -> dto::ChecksumType {
+    dto::ChecksumType::from_static(if summed.whole {
+        dto::ChecksumType::FULL_OBJECT
+    } else {
+        dto::ChecksumType::COMPOSITE
+    })
 }
 
 pub(super) fn part_number(number: i32) -> S3Result<u16> {

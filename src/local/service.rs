@@ -5,6 +5,7 @@
 //! the types of both sides map in `convert.rs`.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{Seek as _, SeekFrom};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,9 +20,8 @@ use super::convert::{
 };
 use super::digest::{Algorithm, Checksum, Digest};
 use super::rules::{
-    as_i32, as_i64, bytes_of, check_bucket, check_plain_list, check_unconditional,
-    check_unencrypted, composite_algorithm, composite_type, copied_bytes_of, cut, page_size,
-    part_number,
+    as_i32, as_i64, bytes_of, check_bucket, check_plain_list, check_same, check_unconditional,
+    check_unencrypted, checksum, checksum_type, copied_bytes_of, cut, page_size, part_number,
 };
 use super::store::{self, Error, Store};
 use super::uploads::{Completed, Upload};
@@ -32,11 +32,13 @@ pub(super) struct Service {
     /// completion like the first, and a client repeats one that took too long:
     /// the lock makes that second call wait for the first and find its result.
     completed: Arc<Mutex<HashMap<String, Completed>>>,
+    /// What shows other processes that the uploads opened here have a living owner.
+    held: Mutex<HashMap<String, File>>,
 }
 
 impl Service {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, completed: Arc::default() }
+        Self { store, completed: Arc::default(), held: Mutex::default() }
     }
 
     /// Runs file work off the async threads. It runs to its end even if the
@@ -160,11 +162,12 @@ impl S3 for Service {
     ) -> S3Result<S3Response<dto::GetObjectOutput>> {
         let input = request.input;
         check_bucket(&input.bucket)?;
-        check_unconditional(input.if_match.is_some() || input.if_none_match.is_some())?;
-        let (range, key) = (input.range, input.key);
+        check_unconditional(input.if_none_match.is_some())?;
+        let (range, key, expected) = (input.range, input.key, input.if_match);
         let (file, object, bytes) = self
             .files(move |store| {
                 let (mut file, object) = store.get(&key)?;
+                check_same(expected.as_ref(), &object.e_tag)?;
                 let bytes = bytes_of(range, object.size)?;
                 file.seek(SeekFrom::Start(bytes.start))?;
                 Ok((file, object, bytes))
@@ -250,16 +253,16 @@ impl S3 for Service {
         let input = request.input;
         check_bucket(&input.bucket)?;
         check_unencrypted(input.server_side_encryption.as_ref())?;
-        let algorithm =
-            composite_algorithm(input.checksum_algorithm.as_ref(), input.checksum_type.as_ref())?;
+        let summed = checksum(input.checksum_algorithm.as_ref(), input.checksum_type.as_ref())?;
         let key = input.key.clone();
-        let id = self.files(move |store| store.create_upload(&key, algorithm)).await?;
+        let (id, held) = self.files(move |store| store.create_upload(&key, summed)).await?;
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), held);
         answer(dto::CreateMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),
             upload_id: Some(id),
             checksum_algorithm: input.checksum_algorithm,
-            checksum_type: algorithm.map(|_| composite_type()),
+            checksum_type: summed.map(checksum_type),
             ..Default::default()
         })
     }
@@ -295,9 +298,7 @@ impl S3 for Service {
     ) -> S3Result<S3Response<dto::UploadPartCopyOutput>> {
         let input = request.input;
         check_bucket(&input.bucket)?;
-        check_unconditional(
-            input.copy_source_if_match.is_some() || input.copy_source_if_none_match.is_some(),
-        )?;
+        check_unconditional(input.copy_source_if_none_match.is_some())?;
         let dto::CopySource::Bucket { bucket, key: source, version_id: None } = input.copy_source
         else {
             return Err(s3_error!(NotImplemented, "only objects of {BUCKET} can be copied"));
@@ -307,10 +308,12 @@ impl S3 for Service {
         let range =
             range.map_err(|_| s3_error!(InvalidArgument, "the copied range is malformed"))?;
         let number = part_number(input.part_number)?;
+        let expected = input.copy_source_if_match;
         let upload = self.open_upload(input.key, input.upload_id).await?;
         let (digest, modified) = self
             .files(move |store| {
                 let (mut source, object) = store.get(&source)?;
+                check_same(expected.as_ref(), &object.e_tag)?;
                 let bytes = copied_bytes_of(range, object.size)?;
                 source.seek(SeekFrom::Start(bytes.start))?;
                 let part = upload.part_file(number)?;
@@ -340,7 +343,7 @@ impl S3 for Service {
         check_bucket(&input.bucket)?;
         let limit = page_size(input.max_parts)?;
         let upload = self.open_upload(input.key.clone(), input.upload_id.clone()).await?;
-        let algorithm = upload.checksum();
+        let (algorithm, summed) = (upload.checksum(), upload.summed());
         let parts = self.files(move |_| upload.parts()).await?;
         let after = input.part_number_marker.unwrap_or(0);
         let mut parts: Vec<_> =
@@ -351,7 +354,7 @@ impl S3 for Service {
             key: Some(input.key),
             upload_id: Some(input.upload_id),
             checksum_algorithm: algorithm.map(|a| dto::ChecksumAlgorithm::from_static(a.name())),
-            checksum_type: algorithm.map(|_| composite_type()),
+            checksum_type: summed.map(checksum_type),
             max_parts: Some(as_i32(limit)),
             part_number_marker: input.part_number_marker,
             is_truncated: Some(truncated),
@@ -408,7 +411,7 @@ impl S3 for Service {
         let parts = parts.into_iter().map(chosen).collect::<S3Result<Vec<_>>>()?;
         let (key, id) = (input.key.clone(), input.upload_id);
         let completed = Arc::clone(&self.completed);
-        let Completed { e_tag, checksum } = self
+        let Completed { e_tag, checksum, summed } = self
             .files(move |store| {
                 let mut completed = completed.lock().unwrap_or_else(PoisonError::into_inner);
                 let upload = match (store.upload(&key, &id), completed.get(&id)) {
@@ -424,7 +427,7 @@ impl S3 for Service {
             bucket: Some(input.bucket),
             key: Some(input.key),
             e_tag: Some(ETag::Strong(e_tag)),
-            checksum_type: checksum.as_ref().map(|_| composite_type()),
+            checksum_type: summed.map(checksum_type),
             ..Default::default()
         };
         answer(with_checksum!(checksum, output))

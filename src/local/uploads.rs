@@ -9,6 +9,7 @@
 //!                      00007.json          the record of part 7
 //!                      00007-x1Ayz0.part   the bytes that record points to
 //!                      object-Qk3lmb       a completion that did not finish
+//!                      held                locked by the process that opened it
 //! ```
 //!
 //! Replacing a record by rename is the one step in which a part changes.
@@ -17,7 +18,7 @@
 //! each record pointing to good bytes wherever it is interrupted.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ use s3s::{S3Result, s3_error};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tempfile::NamedTempFile;
 
-use super::digest::{Algorithm, Checksum, Digest, composite, multipart_etag};
+use super::digest::{Algorithm, Checksum, Digest, Summed, multipart_etag, summed};
 use super::store::{Result, Store, new_file, publish};
 
 /// S3's limit on the number of a part.
@@ -39,6 +40,8 @@ const MIN_PART_SIZE: u64 = 5 * 1024 * 1024;
 const SETTLE_SIZE: u64 = 256 * 1024 * 1024;
 
 const DESCRIPTION: &str = "upload.json";
+/// Locked for as long as the process lives that opened the upload.
+const HELD: &str = "held";
 const RECORD_SUFFIX: &str = ".json";
 const PART_SUFFIX: &str = ".part";
 const ID_LENGTH: usize = 32;
@@ -48,6 +51,9 @@ const ID_LENGTH: usize = 32;
 struct Description {
     key: String,
     checksum: Option<Algorithm>,
+    /// Whether the object's checksum is that of all its bytes.
+    #[serde(default)]
+    whole: bool,
 }
 
 /// Where the bytes of a part are, and what they are.
@@ -88,6 +94,7 @@ pub(super) struct Chosen {
 pub(super) struct Completed {
     pub(super) e_tag: String,
     pub(super) checksum: Option<Checksum>,
+    pub(super) summed: Option<Summed>,
 }
 
 /// An open upload.
@@ -100,17 +107,39 @@ pub(super) struct Upload {
 }
 
 impl Store {
-    pub(super) fn create_upload(&self, key: &str, checksum: Option<Algorithm>) -> Result<String> {
+    /// Returns the id, and what shows that somebody is still at work on it.
+    pub(super) fn create_upload(
+        &self,
+        key: &str,
+        checksum: Option<Summed>,
+    ) -> Result<(String, File)> {
         self.path(key)?;
         let folder = tempfile::Builder::new()
             .prefix("")
             .rand_bytes(ID_LENGTH)
             .permissions(Permissions::from_mode(0o777))
             .tempdir_in(self.uploads_dir()?)?;
-        let description = Description { key: key.to_owned(), checksum };
+        let held = File::create(folder.path().join(HELD))?;
+        held.lock()?;
+        let description = Description {
+            key: key.to_owned(),
+            checksum: checksum.map(|summed| summed.algorithm),
+            whole: checksum.is_some_and(|summed| summed.whole),
+        };
         write_json(folder.path(), DESCRIPTION, &description)?;
         let id = folder.keep().file_name().map(|name| name.to_string_lossy().into_owned());
-        Ok(id.expect("a temporary folder has a name of ASCII letters and digits"))
+        Ok((id.expect("a temporary folder has a name of ASCII letters and digits"), held))
+    }
+
+    /// Whether the process that opened an upload is still alive.
+    pub(super) fn is_held(&self, id: &str) -> io::Result<bool> {
+        let Some(upload) = self.find_upload(id)? else { return Ok(false) };
+        match File::open(upload.folder.join(HELD)).map(|file| file.try_lock()) {
+            Ok(Ok(())) => Ok(false),
+            Ok(Err(TryLockError::WouldBlock)) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Ok(Err(TryLockError::Error(error))) | Err(error) => Err(error),
+        }
     }
 
     /// The open upload `id` of the object `key`.
@@ -156,7 +185,7 @@ impl Store {
         let all = upload.parts()?;
         let chosen = check(chosen, &all, upload.checksum())?;
         let digests: Vec<&Digest> = chosen.iter().map(Part::digest).collect();
-        let checksum = upload.checksum().and_then(|algorithm| composite(algorithm, &digests));
+        let checksum = upload.summed().and_then(|how| summed(how, &digests));
         if expected.is_some() && expected != checksum.as_ref() {
             return Err(s3_error!(BadDigest, "the checksum of the object is {checksum:?}").into());
         }
@@ -167,7 +196,7 @@ impl Store {
         if let Err(error) = upload.remove() {
             tracing::warn!(upload = upload.id, %error, "a completed upload left files behind");
         }
-        Ok(Completed { e_tag, checksum })
+        Ok(Completed { e_tag, checksum, summed: upload.summed() })
     }
 }
 
@@ -179,6 +208,12 @@ impl Upload {
     /// The algorithm that every part is checked with.
     pub(super) fn checksum(&self) -> Option<Algorithm> {
         self.description.checksum
+    }
+
+    /// How the checksum of the object is made.
+    pub(super) fn summed(&self) -> Option<Summed> {
+        let Description { checksum, whole, .. } = self.description;
+        checksum.map(|algorithm| Summed { algorithm, whole })
     }
 
     /// A file for the bytes of a part. It removes itself unless it is
@@ -435,7 +470,7 @@ mod tests {
         ) {
             let dir = tempfile::tempdir().unwrap();
             let store = Store::open(dir.path()).unwrap();
-            let id = store.create_upload("a", None).unwrap();
+            let id = store.create_upload("a", None).unwrap().0;
             let upload = store.upload("a", &id).unwrap();
             let mut contents = contents;
             let numbers: Vec<u16> = (1..).take(contents.len()).collect();
@@ -471,7 +506,7 @@ mod tests {
     fn completion_frees_the_parts_it_has_settled() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let id = store.create_upload("a", None).unwrap();
+        let id = store.create_upload("a", None).unwrap().0;
         let upload = store.upload("a", &id).unwrap();
         for number in 1..=9 {
             keep_part(&upload, number, b"12345");
@@ -487,7 +522,7 @@ mod tests {
     fn an_upload_that_ended_meanwhile_takes_no_more_parts() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let id = store.create_upload("a", None).unwrap();
+        let id = store.create_upload("a", None).unwrap().0;
         let [one, two] = [(); 2].map(|()| store.upload("a", &id).unwrap());
         let file = one.part_file(1).unwrap();
         two.abort().unwrap();

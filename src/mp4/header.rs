@@ -16,10 +16,10 @@ const VIDEO_TIMESCALE: u32 = 90_000;
 
 /// The clock of durations and edits in the movie header is that of the pictures,
 /// so that theirs are exact there; the customary 1000 would round to 1 ms.
-const MOVIE_TIMESCALE: u32 = VIDEO_TIMESCALE;
+pub(super) const MOVIE_TIMESCALE: u32 = VIDEO_TIMESCALE;
 
 /// Seconds from 1904, where the clock of MP4 starts, to 1970.
-const UNIX_EPOCH: u64 = 2_082_844_800;
+pub(super) const UNIX_EPOCH: u64 = 2_082_844_800;
 
 /// Sample flags (ISO/IEC 14496-12, 8.8.3.1): depends on no other sample.
 pub(super) const SYNC: u32 = 0x0200_0000;
@@ -32,6 +32,10 @@ pub(super) fn track_id(track: Track) -> u32 {
         Track::Video => 1,
         Track::Audio => 2,
     }
+}
+
+pub(super) fn track(id: u32) -> Option<Track> {
+    [Track::Video, Track::Audio].into_iter().find(|&track| track_id(track) == id)
 }
 
 /// Units per second.
@@ -62,30 +66,41 @@ pub(super) fn encode(config: &Config) -> Result<Vec<u8>, Error> {
     Ok(header)
 }
 
-/// mp4-atom writes the containers `moov`, `trak` and `minf` with optional boxes
-/// in an order against the recommendation (ISO/IEC 14496-12, 6.3.4: `vmhd` behind
-/// `stbl`, `mvex` before `trak`), so these are nested here.
 fn write(buf: &mut Vec<u8>, config: &Config, tracks: &[Trak]) -> mp4_atom::Result<()> {
     brands().encode(buf)?;
     buf.encode_atom(Moov::KIND, |buf| {
         movie(config.created_unix).encode(buf)?;
         for trak in tracks {
-            buf.encode_atom(Trak::KIND, |buf| {
-                trak.tkhd.encode(buf)?;
-                buf.encode_atom(Mdia::KIND, |buf| {
-                    let Mdia { mdhd, hdlr, minf } = &trak.mdia;
-                    mdhd.encode(buf)?;
-                    hdlr.encode(buf)?;
-                    buf.encode_atom(Minf::KIND, |buf| {
-                        minf.vmhd.encode(buf)?;
-                        minf.smhd.encode(buf)?;
-                        minf.dinf.encode(buf)?;
-                        minf.stbl.encode(buf)
-                    })
-                })
-            })?;
+            nest(buf, trak, |buf| trak.mdia.minf.stbl.encode(buf))?;
         }
         Mvex { mehd: None, trex: vec![trex(Track::Video), trex(Track::Audio)] }.encode(buf)
+    })
+}
+
+/// Writes a `trak`, whose `stbl` comes from `tables`.
+///
+/// mp4-atom writes the containers `moov`, `trak` and `minf` with optional boxes
+/// in an order against the recommendation (ISO/IEC 14496-12, 6.3.4: `vmhd` behind
+/// `stbl`, `mvex` before `trak`), so these are nested here.
+pub(super) fn nest(
+    buf: &mut Vec<u8>,
+    trak: &Trak,
+    tables: impl FnOnce(&mut Vec<u8>) -> mp4_atom::Result<()>,
+) -> mp4_atom::Result<()> {
+    buf.encode_atom(Trak::KIND, |buf| {
+        trak.tkhd.encode(buf)?;
+        trak.edts.encode(buf)?;
+        buf.encode_atom(Mdia::KIND, |buf| {
+            let Mdia { mdhd, hdlr, minf } = &trak.mdia;
+            mdhd.encode(buf)?;
+            hdlr.encode(buf)?;
+            buf.encode_atom(Minf::KIND, |buf| {
+                minf.vmhd.encode(buf)?;
+                minf.smhd.encode(buf)?;
+                minf.dinf.encode(buf)?;
+                tables(buf)
+            })
+        })
     })
 }
 
@@ -99,7 +114,7 @@ fn brands() -> Ftyp {
     }
 }
 
-fn movie(created_unix: u64) -> Mvhd {
+pub(super) fn movie(created_unix: u64) -> Mvhd {
     Mvhd {
         creation_time: created_unix + UNIX_EPOCH,
         modification_time: created_unix + UNIX_EPOCH,
@@ -125,7 +140,7 @@ fn trex(track: Track) -> Trex {
     }
 }
 
-fn trak(track: Track, config: &TrackConfig, created_unix: u64) -> Result<Trak, Error> {
+pub(super) fn trak(track: Track, config: &TrackConfig, created_unix: u64) -> Result<Trak, Error> {
     if config.track() != track {
         return Err(Error::WrongTrack { expected: track, given: config.track() });
     }

@@ -11,7 +11,6 @@
 use std::time::Duration;
 
 use super::Config;
-use super::timeline::Timed;
 use crate::media::Track;
 
 /// The whole file so far.
@@ -28,6 +27,14 @@ pub struct Index {
 }
 
 impl Index {
+    /// To the end of the longer track.
+    pub fn duration(&self) -> Duration {
+        let end = |track: &TrackIndex| {
+            if track.samples() == 0 { Duration::ZERO } else { track.time(track.end()) }
+        };
+        end(&self.video).max(end(&self.audio))
+    }
+
     pub fn track(&self, track: Track) -> &TrackIndex {
         match track {
             Track::Video => &self.video,
@@ -84,6 +91,27 @@ pub struct Chunk {
     pub samples: u32,
 }
 
+/// One sample's bytes in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// From 1 on.
+    pub number: u32,
+    pub offset: u64,
+    pub size: u32,
+}
+
+/// One sample without its bytes, in units of the timescale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) decode: u64,
+    pub(super) duration: u32,
+    /// Presentation time less decode time.
+    pub(super) offset: i32,
+    pub(super) sync: bool,
+    /// Bytes.
+    pub(super) size: u32,
+}
+
 impl TrackIndex {
     pub(super) fn new(timescale: u32) -> Self {
         Self {
@@ -106,18 +134,56 @@ impl TrackIndex {
 
     /// From the first sample to the end of the last.
     pub fn duration(&self) -> Duration {
+        self.time(self.units)
+    }
+
+    /// Units of the timescale as a span.
+    pub fn time(&self, units: u64) -> Duration {
         let timescale = u64::from(self.timescale);
-        let nanos = (self.units % timescale) * 1_000_000_000 / timescale;
-        Duration::from_secs(self.units / timescale) + Duration::from_nanos(nanos)
+        let nanos = (units % timescale) * 1_000_000_000 / timescale;
+        Duration::from_secs(units / timescale) + Duration::from_nanos(nanos)
+    }
+
+    /// Sum of all durations, in units of the timescale.
+    pub(super) fn units(&self) -> u64 {
+        self.units
+    }
+
+    /// When the sample after the last one would be decoded.
+    pub fn end(&self) -> u64 {
+        self.start + self.units
+    }
+
+    /// Where each sample is.
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        let mut sizes = (1..).zip(self.sizes.iter().copied());
+        self.chunks.iter().flat_map(move |chunk| {
+            let mut offset = chunk.offset;
+            let samples = sizes.by_ref().take(chunk.samples as usize);
+            let places: Vec<Place> = samples
+                .map(|(number, size)| {
+                    let place = Place { number, offset, size };
+                    offset += u64::from(size);
+                    place
+                })
+                .collect();
+            places
+        })
     }
 
     /// Notes a chunk that begins `offset` bytes into the file.
-    pub(super) fn append(&mut self, track: Track, offset: u64, samples: &[Timed]) {
-        if self.sizes.is_empty() {
-            self.start = samples.first().map_or(0, |first| first.decode);
-        }
+    pub(super) fn append(
+        &mut self,
+        track: Track,
+        offset: u64,
+        samples: impl ExactSizeIterator<Item = Entry>,
+    ) {
+        self.chunks.push(Chunk { offset, samples: count(samples.len()) });
         for sample in samples {
-            self.sizes.push(sample.size());
+            if self.sizes.is_empty() {
+                self.start = sample.decode;
+            }
+            self.sizes.push(sample.size);
             extend(&mut self.durations, sample.duration);
             extend(&mut self.composition_offsets, sample.offset);
             if track == Track::Video && sample.sync {
@@ -125,7 +191,6 @@ impl TrackIndex {
             }
             self.units += u64::from(sample.duration);
         }
-        self.chunks.push(Chunk { offset, samples: count(samples.len()) });
     }
 }
 

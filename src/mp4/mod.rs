@@ -10,8 +10,8 @@
 //! The file is fragmented (ISO/IEC 14496-12, 8.8): a header that never changes,
 //! then fragments that each describe only themselves. Whatever was appended up
 //! to the end of some fragment is a file that plays. The [`Index`] remembers
-//! where every sample went, so that a recording which ends well can get an
-//! ordinary header in front of the same media bytes.
+//! where every sample went, so that a recording which ends well gets an ordinary
+//! header in front of the same media bytes: [`plain_head`].
 //!
 //! Nothing here knows files, S3, clocks or tasks: the caller passes times in and
 //! carries the bytes away. Output grows only at its end.
@@ -20,14 +20,19 @@ mod fragment;
 mod header;
 mod index;
 mod muxer;
+mod plain;
+mod scan;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod timeline;
 
 use std::time::Duration;
 
-pub use index::{Chunk, Index, Run, TrackIndex};
+pub use index::{Chunk, Index, Place, Run, TrackIndex};
 pub use muxer::{Finished, Muxer};
+pub use plain::plain_head;
+pub use scan::{Form, Scanned, Scanner, Unreadable};
 
 use crate::media::{Timestamp, Track, TrackConfig};
 

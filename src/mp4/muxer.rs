@@ -132,7 +132,8 @@ impl Muxer {
         let mut bytes = vec![Bytes::from(head)];
         for run in runs {
             let offset = self.index.bytes;
-            self.index.track_mut(run.track).append(run.track, offset, &run.samples);
+            let entries = run.samples.iter().map(Timed::entry);
+            self.index.track_mut(run.track).append(run.track, offset, entries);
             self.index.bytes += run.bytes();
             bytes.extend(run.samples.into_iter().map(|sample| sample.data));
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use shiguredo_mp4::boxes::{FtypBox, MediaHeader, MoofBox, MoovBox, SampleEntry};
-use shiguredo_mp4::demux::Fmp4FileDemuxer;
+use shiguredo_mp4::demux::{Fmp4FileDemuxer, Input, Mp4FileDemuxer};
 use shiguredo_mp4::{BoxHeader, Decode, TrackKind};
 
 use super::*;
@@ -145,6 +145,155 @@ fn fragments(file: &[u8]) -> Vec<MoofBox> {
         found.push(moof);
     }
     found
+}
+
+/// The ordinary file made of a fragmented one.
+fn plain(file: &[u8], index: &Index) -> Option<Vec<u8>> {
+    let media = &file[usize::try_from(index.header_bytes).unwrap()..];
+    Some([&plain_head(index)?, media].concat())
+}
+
+fn parse_plain(file: &[u8], track: TrackKind) -> Vec<Found> {
+    let mut demuxer = Mp4FileDemuxer::new();
+    demuxer.handle_input(Input { position: 0, data: file });
+    let mut found = Vec::new();
+    while let Some(sample) = demuxer.next_sample().unwrap() {
+        if sample.track.kind == track {
+            let offset = sample.composition_time_offset.unwrap_or(0);
+            found.push(Found {
+                decode: sample.timestamp,
+                presentation: i64::try_from(sample.timestamp).unwrap() + offset,
+                duration: sample.duration,
+                sync: sample.keyframe,
+                offset: sample.data_offset,
+                size: sample.data_size,
+            });
+        }
+    }
+    found
+}
+
+fn moov(file: &[u8]) -> MoovBox {
+    let (_, ftyp) = FtypBox::decode(file).unwrap();
+    MoovBox::decode(&file[ftyp..]).unwrap().0
+}
+
+/// By how much a track's edit list shows its media later than its own times say,
+/// in units of the movie's timescale.
+fn delay(moov: &MoovBox, trak: usize) -> i64 {
+    let trak = &moov.trak_boxes[trak];
+    let timescale = f64::from(trak.mdia_box.mdhd_box.timescale.get());
+    let list = trak.edts_box.as_ref().and_then(|edts| edts.elst_box.as_ref());
+    let entries = list.map_or(&[][..], |list| &list.entries);
+    entries.iter().fold(0, |delay, entry| match entry.media_time {
+        -1 => delay + i64::try_from(entry.edit_duration).unwrap(),
+        #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "small")]
+        from => delay - (from as f64 * 90_000.0 / timescale).round() as i64,
+    })
+}
+
+#[test]
+fn the_plain_head_holds_the_index_and_exact_durations() {
+    let samples = (0..90).map(|n| picture(n * SECOND / 30, n % 30 == 0));
+    let sounds = (0..100).map(|n| sound(n * SECOND * 1024 / 48_000));
+    let (file, index) = mux(config(), samples.chain(sounds));
+    let plain = plain(&file, &index).unwrap();
+    let (ftyp, size) = FtypBox::decode(&plain).unwrap();
+    assert_eq!(ftyp.major_brand.get(), *b"isom");
+    let (moov, moov_size) = MoovBox::decode(&plain[size..]).unwrap();
+    assert!(moov.mvex_box.is_none() && moov.unknown_boxes.is_empty());
+    assert_eq!(moov.mvhd_box.creation_time.as_secs(), 2_082_844_800 + 1_700_000_000);
+    assert_eq!(moov.mvhd_box.duration, 3 * 90_000);
+    let durations = moov.trak_boxes.iter().map(|trak| trak.mdia_box.mdhd_box.duration);
+    assert_eq!(durations.collect::<Vec<_>>(), [3 * 90_000, 100 * 1024]);
+    let (mdat, header) = BoxHeader::decode(&plain[size + moov_size..]).unwrap();
+    assert_eq!((mdat.box_type.as_bytes(), header), (&b"mdat"[..], 8));
+    assert_eq!(size + moov_size + usize::try_from(mdat.box_size.get()).unwrap(), plain.len());
+    assert!(moov.trak_boxes.iter().all(|trak| trak.edts_box.is_none()));
+}
+
+#[test]
+fn the_tables_are_these_bytes() {
+    // Three pictures, the last longer and reordered, in two fragments.
+    let pictures =
+        [(0, 0, true), (1, 2, false), (2, 1, true)].map(|(decode, shown, sync)| Sample {
+            decode: Timestamp(decode * SECOND / 10),
+            presentation: Timestamp(shown * SECOND / 10),
+            ..sample(Track::Video, 0, sync, &[7; 5])
+        });
+    let (file, index) = mux(config(), pictures);
+    let plain = plain(&file, &index).unwrap();
+    let moved = |chunk: &Chunk| chunk.offset + plain.len() as u64 - file.len() as u64;
+    let offset = |chunk| u32::try_from(moved(chunk)).unwrap().to_be_bytes();
+    let offsets: Vec<u8> = index.video.chunks.iter().flat_map(offset).collect();
+    let expected = [
+        &b"\0\0\0\x18stts\0\0\0\0\0\0\0\x01\0\0\0\x03\0\0\x23\x28"[..],
+        b"\0\0\0\x28ctts\x01\0\0\0\0\0\0\x03\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\x23\x28",
+        b"\0\0\0\x01\xff\xff\xdc\xd8",
+        b"\0\0\0\x18stss\0\0\0\0\0\0\0\x02\0\0\0\x01\0\0\0\x03",
+        b"\0\0\0\x28stsc\0\0\0\0\0\0\0\x02\0\0\0\x01\0\0\0\x02\0\0\0\x01",
+        b"\0\0\0\x02\0\0\0\x01\0\0\0\x01",
+        b"\0\0\0\x20stsz\0\0\0\0\0\0\0\0\0\0\0\x03\0\0\0\x05\0\0\0\x05\0\0\0\x05",
+        b"\0\0\0\x18stco\0\0\0\0\0\0\0\x02",
+        &offsets,
+    ]
+    .concat();
+    let found = plain.windows(expected.len()).any(|bytes| bytes == expected);
+    assert!(found, "{:?}", plain_head(&index).unwrap().escape_ascii().to_string());
+}
+
+#[test]
+fn no_sample_no_plain_head() {
+    let (file, index) = mux(config(), []);
+    assert_eq!(plain(&file, &index), None);
+}
+
+#[test]
+fn a_track_without_samples_is_left_out() {
+    for (track, kind) in [(Track::Video, TrackKind::Video), (Track::Audio, TrackKind::Audio)] {
+        let (file, index) = mux(config(), [sample(track, 0, true, b"alone")]);
+        let plain = plain(&file, &index).unwrap();
+        assert_eq!(moov(&plain).trak_boxes.len(), 1, "{track:?}");
+        let [found] = &parse_plain(&plain, kind)[..] else { panic!("one sample") };
+        let start = usize::try_from(found.offset).unwrap();
+        assert_eq!(&plain[start..start + found.size], b"alone");
+    }
+}
+
+#[test]
+fn a_plain_track_that_starts_late_waits() {
+    let (file, index) = mux(config(), [picture(0, true), sound(3 * SECOND), sound(4 * SECOND)]);
+    let plain = plain(&file, &index).unwrap();
+    let moov = moov(&plain);
+    assert_eq!([0, 1].map(|trak| delay(&moov, trak)), [0, 3 * 90_000]);
+    assert_eq!(moov.mvhd_box.duration, 5 * 90_000);
+}
+
+#[test]
+fn beyond_4_gib_and_a_day_the_plain_head_has_64_bits() {
+    let (mut muxer, _) = Muxer::new(config()).unwrap();
+    let data = Bytes::from(vec![0; 32 << 20]);
+    for n in 0..200 {
+        let pictures = Sample { data: data.clone(), ..picture(n * 440 * SECOND, true) };
+        muxer.push(pictures).unwrap();
+        muxer.push(sound(n * 440 * SECOND)).unwrap();
+    }
+    let index = muxer.finish().index;
+    let head = plain_head(&index).unwrap();
+    let moov = moov(&head);
+    assert!(moov.mvhd_box.duration > 24 * 3600 * 90_000);
+    let shiguredo_mp4::Either::B(co64) =
+        &moov.trak_boxes[0].mdia_box.minf_box.stbl_box.stco_or_co64_box
+    else {
+        panic!("32 bits")
+    };
+    let last = index.video.chunks.last().unwrap().offset - index.header_bytes + head.len() as u64;
+    assert_eq!(co64.chunk_offsets.last(), Some(&last));
+    assert!(last > u64::from(u32::MAX));
+    // A size of 64 bits behind the kind.
+    let mdat = &head[head.len() - 16..];
+    assert_eq!(&mdat[..8], b"\0\0\0\x01mdat");
+    assert_eq!(mdat[8..], (index.bytes - index.header_bytes + 16).to_be_bytes());
 }
 
 #[test]

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use super::Error;
+use super::index::Entry;
 use crate::media::{Sample, Timestamp, Track};
 
 /// Limit of |presentation - decode|, so that a composition offset fits 32 bits
@@ -31,6 +32,11 @@ impl Timed {
     /// When the next sample of the track is decoded.
     pub(super) fn end(&self) -> u64 {
         self.decode + u64::from(self.duration)
+    }
+
+    pub(super) fn entry(&self) -> Entry {
+        let Self { decode, duration, offset, sync, .. } = *self;
+        Entry { decode, duration, offset, sync, size: self.size() }
     }
 
     /// Length of the data.

@@ -32,16 +32,17 @@ use crate::browser::Page;
 use crate::capture::{Capture, Loudness, Pictures};
 use crate::children::process::dropped_are_gone;
 use crate::children::usage::Watch;
-use crate::config::{Recording, Tools};
+use crate::config::{self, Recording, Tools};
 use crate::events::{Event, StopReason};
 use crate::meeting::minutes::Chapter;
 use crate::meeting::{Meeting, Noted};
+use crate::mp4;
 use crate::signals::Stop;
-use crate::upload;
 use crate::upload::store::PartStore;
+use crate::upload::{self, spool};
 use crate::writer::{Length, Writer, Written};
 
-use machine::{Action, Budgets, End, Machine, Outcome, State};
+use machine::{Action, Budgets, Machine, Outcome, State};
 use preparing::{Plan, Preparing, Set};
 use report::{Report, Times};
 use scene::{Keeper, Show};
@@ -51,13 +52,19 @@ use status::{Snapshot, StatusLine};
 const PULSE: Duration = Duration::from_secs(1);
 
 /// How the recording is sent to its store.
-const UPLOAD: upload::Config = upload::Config {
-    parts_in_flight: upload::PARTS_IN_FLIGHT,
-    buffer_bytes: upload::BUFFER_BYTES,
-    give_up_after: upload::GIVE_UP_AFTER,
-    give_up_starting_after: upload::GIVE_UP_STARTING_AFTER,
-    jitter: fastrand::f64,
-};
+fn upload_config<S>(setup: &Setup<'_, S>) -> upload::Config {
+    let config::Durability { checkpoint, spool_memory, spool_disk } = setup.recording.durability;
+    upload::Config {
+        parts_in_flight: upload::PARTS_IN_FLIGHT,
+        // Media comes in fragments, and the interval may end between two of them.
+        checkpoint: checkpoint.map(|every| every.saturating_sub(mp4::FRAGMENT)),
+        memory_bytes: spool_memory,
+        spool: spool::Config { dir: setup.spool_dir.to_owned(), limit: spool_disk },
+        give_up_after: upload::NEVER_GIVE_UP,
+        give_up_starting_after: upload::GIVE_UP_STARTING_AFTER,
+        jitter: fastrand::f64,
+    }
+}
 
 /// All that a recording needs to be told.
 #[derive(Debug)]
@@ -67,6 +74,9 @@ pub struct Setup<'a, S> {
     pub store: Arc<S>,
     /// An empty folder for everything the children write.
     pub dir: &'a Path,
+    /// Where media waits that the store does not take; it outlives the process if
+    /// the store never takes it.
+    pub spool_dir: &'a Path,
     /// When the process started.
     pub started: Instant,
     pub status: StatusLine,
@@ -208,7 +218,7 @@ impl<S: PartStore> Driver<S> {
         let mut watch = Watch::new();
         watch.add_self();
         Self {
-            preparing: Some(Preparing::begin(plan, store, UPLOAD, events.clone())),
+            preparing: Some(Preparing::begin(plan, store, upload_config(setup), events.clone())),
             events,
             inbox,
             noted,
@@ -394,10 +404,7 @@ impl<S: PartStore> Driver<S> {
             version: report::VERSION,
             recorder: env!("CARGO_PKG_VERSION"),
             exit_code: outcome.exit_code(),
-            blame: match &outcome.end {
-                End::Failed(failure) => Some(failure.blame()),
-                End::Stopped(_) => None,
-            },
+            blame: report::blame(&outcome),
             object: report::Object::new(object, written),
             duration_seconds: if length.video_samples == 0 {
                 0.0

@@ -103,7 +103,7 @@ impl<S: PartStore> Preparing<S> {
         }
         // It may be just about to exist.
         let _ = self.upload.started_if_pending().await;
-        if let Some(upload) = self.upload.take()
+        if let Some(mut upload) = self.upload.take()
             && let Err(error) = upload.abort().await
         {
             tracing::warn!(error = scrub(&chain(&error)), "an empty upload stays open");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::machine::{End, Media, Outcome};
+use super::machine::{End, Media, Outcome, Problem};
 use crate::capture::Pictures;
 use crate::children::usage::Usage;
 use crate::events::Blame;
@@ -57,11 +57,21 @@ pub struct Object {
     pub etag: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum: Option<String>,
+    /// Whether that is the checksum of what was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<bool>,
     /// Of the upload that was left open: whoever has it can complete it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upload_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parts: Option<u16>,
+    /// The folder with what the store did not take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spool: Option<PathBuf>,
+    /// The store was asked to complete the upload and did not answer: it may have
+    /// done so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub completing: bool,
     /// Of this report, beside the recording.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report_key: Option<String>,
@@ -105,15 +115,17 @@ pub struct Upload {
     pub parts_stored: u16,
     /// Requests sent again.
     pub retries: u64,
-    /// How often, and how long in all, the media had to wait for the store.
-    pub stalls: u64,
-    pub stalled_seconds: f64,
+    /// How often the open part was stored, and its bytes in all.
+    pub checkpoints: u64,
+    pub checkpoint_bytes: u64,
+    /// The most bytes that waited on disk at one time.
+    pub spooled_bytes: u64,
 }
 
 impl Report {
     /// The end of the log: where the recording is, or why there is none.
     pub fn log(&self) {
-        let Object { bucket, key, path, upload_id, parts, .. } = &self.object;
+        let Object { bucket, key, path, upload_id, parts, spool, .. } = &self.object;
         let seconds = self.duration_seconds;
         match (&self.outcome.end, self.outcome.media) {
             (End::Stopped(reason), Media::Complete) => {
@@ -122,15 +134,13 @@ impl Report {
             (_, Media::Complete | Media::Truncated) => {
                 tracing::error!(bucket, key, seconds, end = %self.end(), "recording cut short");
             }
-            (_, Media::UploadOpen) if parts.is_none_or(|parts| parts == 0) => {
-                tracing::error!(bucket, key, end = %self.end(), "nothing of the recording is stored");
-            }
             (_, Media::UploadOpen) => {
                 let parts = parts.unwrap_or_default();
                 let upload_id = upload_id.as_deref().unwrap_or_default();
+                let spool = spool.as_ref().map(|dir| tracing::field::display(dir.display()));
                 tracing::error!(
-                    bucket, key, upload_id, parts, end = %self.end(),
-                    "the upload is left open and can be completed"
+                    bucket, key, upload_id, parts, spool, end = %self.end(),
+                    "the upload is left open: `recorder recover` completes it"
                 );
             }
             (End::Stopped(_), Media::Nothing) => {
@@ -161,10 +171,13 @@ impl Object {
             told.bytes = Some(completed.bytes);
             told.etag = Some(completed.etag);
             told.checksum = completed.checksum;
+            told.verified = completed.verified;
         }
         if let Some(left) = written.left {
             told.upload_id = Some(left.upload.0);
             told.parts = Some(left.parts);
+            told.spool = left.spool;
+            told.completing = left.completing;
         }
         told
     }
@@ -177,10 +190,24 @@ impl Upload {
             bytes_stored: progress.bytes_stored,
             parts_stored: progress.parts_stored,
             retries: progress.retries,
-            stalls: progress.stalls,
-            stalled_seconds: seconds(progress.stalled),
+            checkpoints: progress.checkpoints,
+            checkpoint_bytes: progress.checkpoint_bytes,
+            spooled_bytes: progress.spooled_bytes,
         }
     }
+}
+
+/// Who has to act: on what ended the recording, or on what kept it from being
+/// stored after an ordinary end.
+pub(super) fn blame(outcome: &Outcome) -> Option<Blame> {
+    if let End::Failed(failure) = &outcome.end {
+        return Some(failure.blame());
+    }
+    let failed = |problem: &Problem| match problem {
+        Problem::Failed(failure) => Some(failure.blame()),
+        Problem::Deadline(_) | Problem::Forced => None,
+    };
+    outcome.problems.iter().find_map(failed).filter(|_| outcome.media == Media::UploadOpen)
 }
 
 /// Seconds to the nearest millisecond.

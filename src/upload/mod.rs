@@ -2,11 +2,13 @@
 //!
 //! [`Uploader`] takes bytes, has [`plan`] cut them into parts, and sends
 //! several parts at once through a [`PartStore`], again and again where that
-//! can help. It must not know what the bytes mean, nor how a store is spoken to.
+//! can help. What the store does not take in time waits in memory, then on disk
+//! ([`spool`]). It must not know what the bytes mean, nor how a store is spoken to.
 //!
 //! ```text
 //! start ──> put* ──┬─> finish    an object, or nothing if no byte came
-//!                  ├─> abandon   parts stay, the upload stays open
+//!                  ├─> abandon   parts stay, the upload stays open, what is
+//!                  │             not stored stays on disk
 //!                  └─> abort     parts are thrown away
 //! ```
 //!
@@ -15,30 +17,33 @@
 
 pub mod plan;
 pub mod s3;
+pub mod spool;
 pub mod store;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use plan::{Action, Exceeded, Part, Planner, Receipt};
+use plan::{Action, Exceeded, Head, Part, Payload, Planner, Receipt};
+use spool::{Spool, Spooled};
 use store::{Completed, Kind, Object, PartStore, StoreError, UploadId};
 
 /// Enough to fill the line while one part waits for its answer.
 pub const PARTS_IN_FLIGHT: usize = 4;
 
-/// Three minutes at 3 Mbit/s, and two of the largest parts.
-pub const BUFFER_BYTES: u64 = 64 * 1024 * 1024;
-
-/// A store that answers nothing useful for this long is taken for gone.
-pub const GIVE_UP_AFTER: Duration = Duration::from_mins(5);
+/// A recording lasts longer than any trouble of the store that passes; whoever
+/// ends the recording also ends the attempts.
+pub const NEVER_GIVE_UP: Duration = Duration::MAX;
 
 /// Nothing is lost yet at the start, and a person may be waiting for the error.
 pub const GIVE_UP_STARTING_AFTER: Duration = Duration::from_secs(15);
@@ -53,12 +58,18 @@ const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
 /// How an upload behaves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Parts sent at the same time, at least 1.
     pub parts_in_flight: usize,
-    /// Bytes held before [`Uploader::put`] waits: accepted, but not stored.
-    pub buffer_bytes: u64,
+    /// How often the open part is stored as it is, so that a dead process has
+    /// lost no more than that. `None`: only full parts are stored.
+    pub checkpoint: Option<Duration>,
+    /// Bytes that may wait in memory; those on their way, and the open part, are
+    /// counted but cannot be moved.
+    pub memory_bytes: u64,
+    /// Where the rest waits.
+    pub spool: spool::Config,
     /// How long a part, or the completion, is tried.
     pub give_up_after: Duration,
     /// How long the creation of the upload is tried.
@@ -71,14 +82,17 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     pub bytes_accepted: u64,
+    /// In full parts.
     pub bytes_stored: u64,
+    /// Full parts.
     pub parts_stored: u16,
-    /// Requests repeated here (the SDK's own short retries are not counted).
+    /// How often the open part was stored, and its bytes in all.
+    pub checkpoints: u64,
+    pub checkpoint_bytes: u64,
+    /// Requests that were sent again.
     pub retries: u64,
-    /// How often `put` had to wait for room.
-    pub stalls: u64,
-    /// How long it waited in all.
-    pub stalled: Duration,
+    /// The most bytes that waited on disk at one time.
+    pub spooled_bytes: u64,
 }
 
 /// What an unfinished upload leaves in the store: all that is needed to list,
@@ -87,8 +101,12 @@ pub struct Progress {
 pub struct Left {
     pub object: Object,
     pub upload: UploadId,
-    /// Parts known to be stored; one in flight may be there too.
+    /// Full parts known to be stored; one in flight may be there too.
     pub parts: u16,
+    /// The folder with what the store does not have, if there is any.
+    pub spool: Option<PathBuf>,
+    /// The completion was asked for and not answered: there may be an object.
+    pub completing: bool,
 }
 
 #[derive(Clone, Debug, thiserror::Error)]
@@ -98,6 +116,8 @@ pub enum Error {
     Store(#[source] Arc<StoreError>),
     #[error("the recording is too long for one upload")]
     TooLong(#[source] Arc<Exceeded>),
+    #[error("the store takes nothing, and nothing more can wait on disk")]
+    Spool(#[source] Arc<io::Error>),
 }
 
 /// One upload, from its creation to its end.
@@ -107,10 +127,33 @@ pub struct Uploader<S> {
     upload: UploadId,
     config: Config,
     planner: Planner,
-    parts: JoinSet<Result<(u16, Receipt), StoreError>>,
-    in_flight: Arc<Semaphore>,
+    /// Cut, but not on their way.
+    waiting: VecDeque<(u16, Body)>,
+    /// On their way, for the case that they do not arrive.
+    under_way: BTreeMap<u16, Body>,
+    requests: JoinSet<Answer>,
+    spool: Spool,
+    /// When the last checkpoint began.
+    checkpointed: Instant,
+    /// Length of part 1, once it is stored.
+    first_bytes: Option<u64>,
+    completing: bool,
     progress: watch::Sender<Progress>,
-    failed: Option<Arc<StoreError>>,
+    failed: Option<Error>,
+}
+
+/// Where the bytes of a part are.
+#[derive(Clone, Debug)]
+enum Body {
+    Memory(Payload),
+    Disk(Spooled),
+}
+
+/// What became of a request.
+#[derive(Debug)]
+enum Answer {
+    Part(u16, Result<Receipt, Error>),
+    Checkpoint(Result<(), StoreError>),
 }
 
 impl<S: PartStore> Uploader<S> {
@@ -118,155 +161,270 @@ impl<S: PartStore> Uploader<S> {
     /// this, so it belongs at the start of the process, before media exists.
     pub async fn start(store: Arc<S>, config: Config) -> Result<Self, Error> {
         let progress = watch::Sender::new(Progress::default());
-        let upload =
-            with_retries(config, config.give_up_starting_after, &progress, || store.create())
-                .await
-                .map_err(|error| Error::Store(Arc::new(error)))?;
+        let retries = Retries { progress: &progress, jitter: config.jitter };
+        let upload = retries
+            .of(config.give_up_starting_after, |_| store.create())
+            .await
+            .map_err(|error| Error::Store(Arc::new(error)))?;
         Ok(Self {
             store,
             upload,
-            config,
             planner: Planner::new(),
-            parts: JoinSet::new(),
-            in_flight: Arc::new(Semaphore::new(config.parts_in_flight)),
+            waiting: VecDeque::new(),
+            under_way: BTreeMap::new(),
+            requests: JoinSet::new(),
+            spool: Spool::new(config.spool.clone()),
+            checkpointed: Instant::now(),
+            first_bytes: None,
+            completing: false,
+            config,
             progress,
             failed: None,
         })
     }
 
-    /// Appends `pieces` to the recording. Waits only while the buffer is full,
-    /// and before it takes a byte: a cancelled call has taken nothing, one that
-    /// returned `Ok` all. Reports any part that has failed for good.
-    /// [`Error::TooLong`] takes nothing and leaves an upload that can be finished.
+    /// Appends `pieces` to the recording, never waiting for the store: what it
+    /// does not take in time waits in memory, then on disk. Where those are full,
+    /// or a part has failed for good, this and every later call is an error, and
+    /// only [`abandon`](Self::abandon) is left to do. [`Error::TooLong`] takes
+    /// nothing and leaves an upload that can be finished.
+    ///
+    /// What was put by one call becomes durable as a whole: `pieces` should end
+    /// where a reader of the object can stop.
     pub async fn put(&mut self, pieces: Vec<Bytes>) -> Result<(), Error> {
-        self.wait_for_room().await?;
+        while let Some(ended) = self.requests.try_join_next() {
+            self.note(ended);
+        }
+        self.check()?;
         self.planner.push(pieces).map_err(|error| Error::TooLong(Arc::new(error)))?;
         let taken = self.planner.taken();
         self.progress.send_modify(|progress| progress.bytes_accepted = taken);
-        while let Some(action) = self.planner.poll() {
-            match action {
-                Action::Put(part) => self.send(part),
-                Action::Complete(_) => unreachable!("the planner completes after its end"),
+        self.pump();
+        self.checkpoint_if_due();
+        self.make_room().await.inspect_err(|error| self.failed = Some(error.clone()))
+    }
+
+    /// Takes what the planner has ready, and sends as much as may be in flight.
+    /// Returns the parts of the object when all is stored.
+    fn pump(&mut self) -> Option<Vec<(u16, Receipt)>> {
+        let completed = loop {
+            match self.planner.poll() {
+                Some(Action::Put(Part { number, payload })) => {
+                    self.waiting.push_back((number, Body::Memory(payload)));
+                }
+                Some(Action::Complete(parts)) => break Some(parts),
+                None => break None,
             }
+        };
+        while self.under_way.len() < self.config.parts_in_flight {
+            let Some((number, body)) = self.waiting.pop_front() else { break };
+            self.send(number, body);
+        }
+        completed
+    }
+
+    fn send(&mut self, number: u16, body: Body) {
+        self.under_way.insert(number, body.clone());
+        // Part 1 is sent again with its other head.
+        let before = self.first_bytes.filter(|_| number == 1);
+        let (store, upload) = (Arc::clone(&self.store), self.upload.clone());
+        let (progress, config) = (self.progress.clone(), &self.config);
+        let (give_up_after, jitter) = (config.give_up_after, config.jitter);
+        self.requests.spawn(async move {
+            let payload = match body {
+                Body::Memory(payload) => payload,
+                Body::Disk(spooled) => match spooled.read().await {
+                    Ok(payload) => payload,
+                    Err(error) => return Answer::Part(number, Err(Error::Spool(Arc::new(error)))),
+                },
+            };
+            let stored = Retries { progress: &progress, jitter }
+                .of(give_up_after, |attempt| {
+                    store.put_part(&upload, number, payload.clone(), attempt)
+                })
+                .await;
+            if let Ok(receipt) = &stored {
+                tracing::debug!(part = number, bytes = receipt.bytes, "part stored");
+                progress.send_modify(|progress| {
+                    progress.bytes_stored += receipt.bytes;
+                    progress.bytes_stored -= before.unwrap_or(0);
+                    progress.parts_stored += u16::from(before.is_none());
+                });
+            }
+            Answer::Part(number, stored.map_err(|error| Error::Store(Arc::new(error))))
+        });
+    }
+
+    /// Sends the open part as it is, if it is time and it has grown. It is tried
+    /// once: the next checkpoint has more in it.
+    fn checkpoint_if_due(&mut self) {
+        let due = self.config.checkpoint.is_some_and(|every| self.checkpointed.elapsed() >= every);
+        // A store that is behind with full parts is not given more to do.
+        if !due || !self.waiting.is_empty() {
+            return;
+        }
+        let Some(Part { number, payload }) = self.planner.checkpoint() else { return };
+        self.checkpointed = Instant::now();
+        let (store, upload) = (Arc::clone(&self.store), self.upload.clone());
+        let progress = self.progress.clone();
+        self.requests.spawn(async move {
+            let stored = store.put_part(&upload, number, payload, 0).await;
+            Answer::Checkpoint(stored.map(|receipt| {
+                tracing::debug!(part = number, bytes = receipt.bytes, "open part stored");
+                progress.send_modify(|progress| {
+                    progress.checkpoints += 1;
+                    progress.checkpoint_bytes += receipt.bytes;
+                });
+            }))
+        });
+    }
+
+    /// Moves parts that wait from memory to disk until what is left may stay.
+    async fn make_room(&mut self) -> Result<(), Error> {
+        while self.in_memory() > self.config.memory_bytes {
+            // The last one has the longest to wait.
+            let last = self.waiting.iter_mut().rev();
+            let mut in_memory = last.filter(|(_, body)| matches!(body, Body::Memory(_)));
+            let Some((number, body)) = in_memory.next() else { break };
+            let Body::Memory(payload) = body else { unreachable!("filtered") };
+            let kept = self.spool.keep(*number, payload.clone()).await;
+            *body = Body::Disk(kept.map_err(|error| Error::Spool(Arc::new(error)))?);
+            let spooled = self.spool.bytes();
+            self.progress.send_modify(|progress| {
+                progress.spooled_bytes = progress.spooled_bytes.max(spooled);
+            });
         }
         Ok(())
     }
 
-    async fn wait_for_room(&mut self) -> Result<(), Error> {
-        while let Some(ended) = self.parts.try_join_next() {
-            self.note(ended);
-        }
-        if self.failed.is_none() && self.is_full() {
-            let since = Instant::now();
-            while self.failed.is_none() && self.is_full() {
-                // Without a part under way no room can come; the open part
-                // alone may exceed a small buffer.
-                let Some(ended) = self.parts.join_next().await else { break };
-                self.note(ended);
-            }
-            self.progress.send_modify(|progress| {
-                progress.stalls += 1;
-                progress.stalled += since.elapsed();
-            });
-        }
-        self.check()
-    }
-
-    fn is_full(&self) -> bool {
-        let progress = self.progress.borrow();
-        progress.bytes_accepted - progress.bytes_stored >= self.config.buffer_bytes
-    }
-
-    /// Sends a part as soon as fewer than the allowed number are in flight.
-    fn send(&mut self, part: Part) {
-        let Part { number, payload } = part;
-        let (store, upload) = (Arc::clone(&self.store), self.upload.clone());
-        let (in_flight, progress) = (Arc::clone(&self.in_flight), self.progress.clone());
-        let config = self.config;
-        self.parts.spawn(async move {
-            let _permit = in_flight.acquire_owned().await.expect("the semaphore is never closed");
-            let receipt = with_retries(config, config.give_up_after, &progress, || {
-                store.put_part(&upload, number, payload.clone())
-            })
-            .await?;
-            tracing::debug!(part = number, bytes = payload.len(), "part stored");
-            progress.send_modify(|progress| {
-                progress.bytes_stored += payload.len() as u64;
-                progress.parts_stored += 1;
-            });
-            Ok((number, receipt))
+    fn in_memory(&self) -> u64 {
+        let waiting = self.waiting.iter().map(|(_, body)| body);
+        let bodies = waiting.chain(self.under_way.values()).map(|body| match body {
+            Body::Memory(payload) => payload.len() as u64,
+            Body::Disk(_) => 0,
         });
+        let open: usize = self.planner.open().iter().map(Bytes::len).sum();
+        bodies.sum::<u64>() + open as u64
     }
 
-    fn note(&mut self, ended: Result<Result<(u16, Receipt), StoreError>, JoinError>) {
+    fn note(&mut self, ended: Result<Answer, JoinError>) {
         match ended {
-            Ok(Ok((number, receipt))) => self.planner.part_done(number, receipt),
+            Ok(Answer::Part(number, Ok(receipt))) => {
+                if let Some(Body::Disk(spooled)) = self.under_way.remove(&number) {
+                    self.spool.drop(&spooled);
+                }
+                if number == 1 {
+                    self.first_bytes = Some(receipt.bytes);
+                }
+                self.planner.part_done(number, receipt);
+            }
             // The first failure is the one that explains the others.
-            Ok(Err(error)) => {
-                self.failed.get_or_insert(Arc::new(error));
+            Ok(Answer::Part(_, Err(error))) => {
+                self.failed.get_or_insert(error);
+            }
+            Ok(Answer::Checkpoint(Ok(()))) => self.planner.checkpoint_done(true),
+            Ok(Answer::Checkpoint(Err(error))) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the open part is not stored yet");
+                self.planner.checkpoint_done(false);
             }
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
     }
 
     fn check(&self) -> Result<(), Error> {
-        self.failed.clone().map_or(Ok(()), |error| Err(Error::Store(error)))
+        self.failed.clone().map_or(Ok(()), Err)
     }
 
-    /// Sends what is left and completes the object. `None` if no byte ever
-    /// came: then there is no object, and the upload is aborted.
+    /// Sends what is left, with `head` in the place of the first bytes, and
+    /// completes the object. `None` if no byte ever came: then there is no
+    /// object, and the upload is aborted.
     ///
-    /// After an error the upload is open in the store, as [`Uploader::left`]
-    /// said before.
-    pub async fn finish(mut self) -> Result<Option<Completed>, Error> {
-        self.planner.finish();
+    /// Cancelled or failed it leaves an upload to [`abandon`](Self::abandon).
+    pub async fn finish(&mut self, head: Option<Head>) -> Result<Option<Completed>, Error> {
+        self.planner.finish(head);
         loop {
             self.check()?;
-            match self.planner.poll() {
-                Some(Action::Put(part)) => self.send(part),
-                Some(Action::Complete(parts)) => return self.complete(&parts).await.map(Some),
-                None => match self.parts.join_next().await {
-                    Some(ended) => self.note(ended),
-                    None => break,
-                },
+            if let Some(parts) = self.pump() {
+                return self.complete(&parts).await.map(Some);
+            }
+            match self.requests.join_next().await {
+                Some(ended) => self.note(ended),
+                None => break,
             }
         }
         self.abort().await.map(|()| None)
     }
 
-    async fn complete(&self, parts: &[(u16, Receipt)]) -> Result<Completed, Error> {
-        with_retries(self.config, self.config.give_up_after, &self.progress, || {
-            self.store.complete(&self.upload, parts, self.planner.taken())
-        })
-        .await
-        .map_err(|error| Error::Store(Arc::new(error)))
+    async fn complete(&mut self, parts: &[(u16, Receipt)]) -> Result<Completed, Error> {
+        self.completing = true;
+        let bytes = self.planner.taken();
+        let completed = Retries { progress: &self.progress, jitter: self.config.jitter }
+            .of(self.config.give_up_after, |_| self.store.complete(&self.upload, parts, bytes))
+            .await
+            .map_err(|error| Error::Store(Arc::new(error)))?;
+        if completed.verified == Some(false) {
+            tracing::error!(
+                object = %self.store.object(), checksum = completed.checksum,
+                "the store's checksum of the object is not ours: look at it with `recorder verify`"
+            );
+        }
+        Ok(completed)
     }
 
-    /// Stops at once and leaves the upload open.
-    #[must_use = "only this says where the recording is"]
-    pub fn abandon(self) -> Left {
-        self.left()
-    }
-
-    /// What would be left in the store if everything stopped now.
-    pub fn left(&self) -> Left {
+    /// Stops at once and leaves the upload open. What the store does not have is
+    /// put on disk, with the `tail` that would have been put next.
+    pub async fn abandon(&mut self, tail: Vec<Bytes>) -> Left {
+        if self.planner.is_open()
+            && let Err(error) = self.planner.push(tail)
+        {
+            tracing::error!(%error, "the last moments are lost");
+        }
+        self.pump();
+        self.requests.abort_all();
+        while let Some(ended) = self.requests.join_next().await {
+            // What was stored before that need not be kept.
+            if ended.is_ok() {
+                self.note(ended);
+            }
+        }
+        let open = Payload::new(self.planner.open().to_vec());
+        let waiting = self.waiting.iter().cloned();
+        let mut rest: Vec<(u16, Body)> =
+            self.under_way.iter().map(|(number, body)| (*number, body.clone())).collect();
+        rest.extend(waiting);
+        if !open.is_empty() {
+            rest.push((self.planner.open_number(), Body::Memory(open)));
+        }
+        for (number, body) in rest {
+            let Body::Memory(payload) = body else { continue };
+            if let Err(error) = self.spool.keep_last(number, payload).await {
+                tracing::error!(part = number, %error, "a part can be kept nowhere");
+            }
+        }
+        let (object, upload) = (self.store.object(), &self.upload);
+        let spool = self.spool.leave(object, upload).unwrap_or_else(|error| {
+            tracing::error!(%error, "what is left on disk is not described");
+            None
+        });
         Left {
-            object: self.store.object().clone(),
-            upload: self.upload.clone(),
+            object: object.clone(),
+            upload: upload.clone(),
             parts: self.progress.borrow().parts_stored,
+            spool,
+            completing: self.completing,
         }
     }
 
     /// Throws everything away; only for an upload in which nothing is worth
     /// keeping.
-    pub async fn abort(mut self) -> Result<(), Error> {
+    pub async fn abort(&mut self) -> Result<(), Error> {
         // A part that arrives after the abort would be kept, and paid for.
-        self.parts.shutdown().await;
-        with_retries(self.config, self.config.give_up_starting_after, &self.progress, || {
-            self.store.abort(&self.upload)
-        })
-        .await
-        .map_err(|error| Error::Store(Arc::new(error)))
+        self.requests.shutdown().await;
+        Retries { progress: &self.progress, jitter: self.config.jitter }
+            .of(self.config.give_up_starting_after, |_| self.store.abort(&self.upload))
+            .await
+            .map_err(|error| Error::Store(Arc::new(error)))
     }
 
     /// Follows the upload, and keeps its last state after the end.
@@ -275,31 +433,40 @@ impl<S: PartStore> Uploader<S> {
     }
 }
 
-/// Repeats a request while that can help and `give_up_after` has not passed.
-async fn with_retries<T, F: Future<Output = Result<T, StoreError>>>(
-    config: Config,
-    give_up_after: Duration,
-    progress: &watch::Sender<Progress>,
-    mut request: impl FnMut() -> F,
-) -> Result<T, StoreError> {
-    let started = Instant::now();
-    let mut backoff = Backoff { ceiling: FIRST_PAUSE };
-    loop {
-        let error = match request().await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error,
-        };
-        let left = give_up_after.saturating_sub(started.elapsed());
-        let Some(pause) = backoff.pause(error.kind, left, (config.jitter)()) else {
-            return Err(error);
-        };
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            ?pause,
-            "the store did not take a request, asking again"
-        );
-        progress.send_modify(|progress| progress.retries += 1);
-        tokio::time::sleep(pause).await;
+/// How requests are repeated.
+struct Retries<'a> {
+    progress: &'a watch::Sender<Progress>,
+    jitter: fn() -> f64,
+}
+
+impl Retries<'_> {
+    /// Repeats a request while that can help and `give_up_after` has not passed.
+    /// The request is told how often it was tried before.
+    async fn of<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        give_up_after: Duration,
+        mut request: impl FnMut(u32) -> F,
+    ) -> Result<T, StoreError> {
+        let started = Instant::now();
+        let mut backoff = Backoff { ceiling: FIRST_PAUSE };
+        for attempt in 0.. {
+            let error = match request(attempt).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let left = give_up_after.saturating_sub(started.elapsed());
+            let Some(pause) = backoff.pause(error.kind, left, (self.jitter)()) else {
+                return Err(error);
+            };
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                ?pause,
+                "the store did not take a request, asking again"
+            );
+            self.progress.send_modify(|progress| progress.retries += 1);
+            tokio::time::sleep(pause).await;
+        }
+        unreachable!("attempts are not counted up to 2^32")
     }
 }
 

@@ -5,7 +5,10 @@
 //! out of [`Planner::poll`], to be called until it returns `None`.
 //!
 //! S3's rules kept here: parts are numbered 1 to 10,000, and every part but
-//! the last has at least 5 MiB.
+//! the last has at least 5 MiB. Ours: a part number has one request at a time,
+//! so that the store never keeps the older of two bodies; and part 1 is sent
+//! again with its other head only when all other parts are stored, so that the
+//! parts in the store are a good file at every moment.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -79,6 +82,15 @@ impl Payload {
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
+
+    /// What follows the first `bytes` bytes.
+    fn after(&self, mut bytes: usize) -> impl Iterator<Item = Bytes> {
+        self.pieces.iter().filter_map(move |piece| {
+            let skipped = bytes.min(piece.len());
+            bytes -= skipped;
+            (skipped < piece.len()).then(|| piece.slice(skipped..))
+        })
+    }
 }
 
 /// Without the media itself.
@@ -99,12 +111,22 @@ pub struct Part {
     pub payload: Payload,
 }
 
+/// What the file begins with once its end is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub bytes: Bytes,
+    /// How many of the first bytes it stands in for; they are in part 1.
+    pub replaces: usize,
+}
+
 /// What the store answered to a part; needed to complete the upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     pub etag: String,
-    /// Base64 of the big-endian CRC-32 of the part, where the store keeps one.
-    pub checksum: Option<String>,
+    /// CRC-32 of the part, as the store was told.
+    pub crc32: u32,
+    /// Length of the part.
+    pub bytes: u64,
 }
 
 /// What to do next.
@@ -137,6 +159,12 @@ pub struct Planner {
     /// Part 1 as it was sent: it is sent again with another head when the film
     /// has ended and its index is known.
     first: Option<Payload>,
+    /// Part 1 with that head, until it is its turn.
+    again: Option<Payload>,
+    /// The open part that is on its way as it was at some moment, by number.
+    checkpoint: Option<u16>,
+    /// Bytes of the open part that were in the last checkpoint.
+    checkpointed: usize,
     /// One entry for every part cut; index 0 is part 1.
     receipts: Vec<Option<Receipt>>,
     end: End,
@@ -172,6 +200,9 @@ impl Planner {
             taken: 0,
             ready: VecDeque::new(),
             first: None,
+            again: None,
+            checkpoint: None,
+            checkpointed: 0,
             receipts: Vec::new(),
             end: End::NotYet,
         }
@@ -206,31 +237,66 @@ impl Planner {
 
     /// The size at which the open part is full.
     fn part_bytes(&self) -> usize {
-        let number = self.receipts.len() + 1;
-        self.schedule
-            .iter()
-            .find(|step| number <= usize::from(step.until))
+        size_of_part(self.schedule, self.receipts.len() + 1)
             .expect("push refuses what does not fit in the numbered parts")
-            .part_bytes
+    }
+
+    /// The number of the open part.
+    pub fn open_number(&self) -> u16 {
+        u16::try_from(self.receipts.len() + 1).expect("part numbers end at 10,000")
+    }
+
+    /// The open part as it is now, to be stored under the number that its full
+    /// form will have; answered by [`checkpoint_done`](Self::checkpoint_done).
+    /// `None` if the store has these bytes, or is about to have them.
+    pub fn checkpoint(&mut self) -> Option<Part> {
+        if self.open_bytes == self.checkpointed || self.checkpoint.is_some() {
+            return None;
+        }
+        let number = self.open_number();
+        self.checkpoint = Some(number);
+        self.checkpointed = self.open_bytes;
+        Some(Part { number, payload: Payload::new(self.open.clone()) })
+    }
+
+    /// The request of the last checkpoint has come to an end. If it failed, the
+    /// next checkpoint is not spared.
+    pub fn checkpoint_done(&mut self, stored: bool) {
+        self.checkpoint = None;
+        if !stored {
+            self.checkpointed = 0;
+        }
     }
 
     fn cut(&mut self) {
         self.receipts.push(None);
         let number = u16::try_from(self.receipts.len()).expect("part numbers end at 10,000");
         let payload = Payload::new(std::mem::take(&mut self.open));
-        self.open_bytes = 0;
+        (self.open_bytes, self.checkpointed) = (0, 0);
         if number == 1 {
             self.first = Some(payload.clone());
         }
         self.ready.push_back(Part { number, payload });
     }
 
-    /// Says that no bytes follow; what is open becomes the last part.
-    pub fn finish(&mut self) {
+    /// Says that no bytes follow; what is open becomes the last part. With a
+    /// `head` part 1 is sent with it as the last of all.
+    pub fn finish(&mut self, head: Option<Head>) {
         assert_eq!(self.end, End::NotYet, "an upload ends once");
         self.end = End::Finished;
         if self.open_bytes > 0 {
             self.cut();
+        }
+        if let (Some(head), Some(first)) = (head, &self.first) {
+            let mut pieces = vec![head.bytes.clone()];
+            pieces.extend(first.after(head.replaces));
+            self.taken = self.taken - head.replaces as u64 + head.bytes.len() as u64;
+            let again = Payload::new(pieces);
+            match self.ready.front_mut() {
+                // It is the only part, and was not sent yet.
+                Some(part) if part.number == 1 && self.receipts.len() == 1 => part.payload = again,
+                _ => self.again = Some(again),
+            }
         }
     }
 
@@ -246,26 +312,48 @@ impl Planner {
     /// The next thing to do, if there is one now. An upload that got no byte
     /// never has anything to do.
     pub fn poll(&mut self) -> Option<Action> {
-        if let Some(part) = self.ready.pop_front() {
-            return Some(Action::Put(part));
+        // Parts are cut in order, and a checkpoint is of the part to be cut next.
+        let waits = |part: &Part| self.checkpoint == Some(part.number);
+        if !self.ready.front().is_none_or(waits) {
+            return self.ready.pop_front().map(Action::Put);
         }
-        if self.end != End::Finished || self.receipts.is_empty() {
+        if self.end != End::Finished || self.receipts.is_empty() || !self.ready.is_empty() {
             return None;
         }
         let receipts = self.receipts.iter().cloned().collect::<Option<Vec<_>>>()?;
+        if let Some(payload) = self.again.take() {
+            self.receipts[0] = None;
+            return Some(Action::Put(Part { number: 1, payload }));
+        }
         self.end = End::Completed;
         Some(Action::Complete((1..).zip(receipts).collect()))
     }
 
-    /// Bytes pushed so far.
+    /// Bytes pushed so far; after [`finish`](Self::finish) the length of the object.
     pub fn taken(&self) -> u64 {
         self.taken
     }
 
-    /// Part 1 as it was cut, once it was.
-    pub fn first_part(&self) -> Option<&Payload> {
-        self.first.as_ref()
+    /// Whether bytes may still come.
+    pub fn is_open(&self) -> bool {
+        self.end == End::NotYet
     }
+
+    /// The pieces of the part that still grows.
+    pub fn open(&self) -> &[Bytes] {
+        &self.open
+    }
+}
+
+/// The size of a part that is followed by others; `None` for a number that no
+/// part has.
+pub fn full_part_bytes(number: u16) -> Option<usize> {
+    size_of_part(SCHEDULE, usize::from(number)).filter(|_| number > 0)
+}
+
+fn size_of_part(schedule: &[Step], number: usize) -> Option<usize> {
+    let step = schedule.iter().find(|step| number <= usize::from(step.until))?;
+    Some(step.part_bytes)
 }
 
 #[cfg(test)]
@@ -283,7 +371,7 @@ mod tests {
     const ONE_BYTE_PARTS: &[Step] = &[Step { until: MAX_PARTS, part_bytes: 1 }];
 
     fn receipt(number: u16) -> Receipt {
-        Receipt { etag: format!("etag-{number}"), checksum: None }
+        Receipt { etag: format!("etag-{number}"), crc32: 0, bytes: 0 }
     }
 
     fn parts(planner: &mut Planner) -> Vec<Part> {
@@ -302,7 +390,7 @@ mod tests {
     fn sizes_of(bytes: usize) -> Vec<usize> {
         let mut planner = Planner::with_schedule(TINY);
         planner.push(vec![Bytes::from(vec![7; bytes])]).unwrap();
-        planner.finish();
+        planner.finish(None);
         parts(&mut planner).iter().map(|part| part.payload.len()).collect()
     }
 
@@ -346,7 +434,7 @@ mod tests {
     fn an_upload_without_bytes_has_nothing_to_complete() {
         let mut planner = Planner::new();
         planner.push(vec![Bytes::new()]).unwrap();
-        planner.finish();
+        planner.finish(None);
         assert_eq!(planner.poll(), None);
     }
 
@@ -358,20 +446,86 @@ mod tests {
         assert_eq!(refused, Err(Exceeded { taken: 9_999, more: 2, capacity: 10_000 }));
         planner.push(vec![Bytes::from_static(b"c")]).unwrap();
         assert!(planner.push(vec![Bytes::from_static(b"d")]).is_err());
-        planner.finish();
+        planner.finish(None);
         let parts = parts(&mut planner);
         assert_eq!(parts.last().map(|part| part.number), Some(MAX_PARTS));
         assert_eq!(joined(&parts)[9_998..], *b"\x01c");
     }
 
     #[test]
-    fn the_first_part_is_kept_as_it_was_sent() {
+    fn part_1_gets_its_other_head_when_all_else_is_stored() {
         let mut planner = Planner::with_schedule(TINY);
-        planner.push(vec![Bytes::from_static(b"abc")]).unwrap();
-        assert_eq!(planner.first_part(), None);
-        planner.push(vec![Bytes::from_static(b"defgh")]).unwrap();
-        let first = planner.first_part().unwrap();
-        assert_eq!(first.pieces(), [Bytes::from_static(b"abc"), Bytes::from_static(b"de")]);
+        for piece in [&b"ab"[..], b"cd", b"efgh"] {
+            planner.push(vec![Bytes::from_static(piece)]).unwrap();
+        }
+        planner.finish(Some(Head { bytes: Bytes::from_static(b"HEAD"), replaces: 3 }));
+        assert_eq!(joined(&parts(&mut planner)), b"abcdefgh");
+        assert_eq!(planner.taken(), 9);
+        planner.part_done(1, receipt(1));
+        assert_eq!(planner.poll(), None, "part 2 is missing");
+        planner.part_done(2, receipt(2));
+        let again = parts(&mut planner);
+        assert_eq!((again[0].number, joined(&again)), (1, b"HEADde".to_vec()));
+        planner.part_done(1, Receipt { bytes: 6, ..receipt(1) });
+        let Some(Action::Complete(receipts)) = planner.poll() else { panic!("not complete") };
+        assert_eq!(receipts[0].1.bytes, 6, "the receipt of the later part 1");
+    }
+
+    #[test]
+    fn an_only_part_is_sent_once() {
+        let mut planner = Planner::with_schedule(TINY);
+        planner.push(vec![Bytes::from_static(b"abcd")]).unwrap();
+        planner.finish(Some(Head { bytes: Bytes::from_static(b"HEAD"), replaces: 3 }));
+        assert_eq!(joined(&parts(&mut planner)), b"HEADd");
+        planner.part_done(1, receipt(1));
+        assert!(matches!(planner.poll(), Some(Action::Complete(_))));
+    }
+
+    #[test]
+    fn a_film_without_bytes_gets_no_head() {
+        let mut planner = Planner::with_schedule(TINY);
+        planner.finish(Some(Head { bytes: Bytes::from_static(b"HEAD"), replaces: 0 }));
+        assert_eq!((planner.poll(), planner.taken()), (None, 0));
+    }
+
+    #[test]
+    fn a_checkpoint_is_the_open_part_under_its_later_number() {
+        let mut planner = Planner::with_schedule(TINY);
+        assert_eq!(planner.checkpoint(), None, "nothing is open");
+        planner.push(vec![Bytes::from_static(b"abcdefg")]).unwrap();
+        parts(&mut planner);
+        let checkpoint = planner.checkpoint().unwrap();
+        assert_eq!((checkpoint.number, joined(&[checkpoint])), (2, b"fg".to_vec()));
+        planner.push(vec![Bytes::from_static(b"h")]).unwrap();
+        assert_eq!(planner.checkpoint(), None, "one at a time");
+        planner.checkpoint_done(true);
+        let checkpoint = planner.checkpoint().unwrap();
+        assert_eq!(joined(&[checkpoint]), b"fgh");
+        planner.checkpoint_done(true);
+        assert_eq!(planner.checkpoint(), None, "nothing is new");
+    }
+
+    #[test]
+    fn a_failed_checkpoint_is_not_taken_for_stored() {
+        let mut planner = Planner::with_schedule(TINY);
+        planner.push(vec![Bytes::from_static(b"ab")]).unwrap();
+        planner.checkpoint().unwrap();
+        planner.checkpoint_done(false);
+        assert_eq!(planner.checkpoint().map(|part| part.number), Some(1));
+    }
+
+    #[test]
+    fn the_sizes_of_parts_are_told_by_number() {
+        for (number, size) in [
+            (0, None),
+            (1, Some(5)),
+            (1_000, Some(5)),
+            (1_001, Some(8)),
+            (10_000, Some(32)),
+            (10_001, None),
+        ] {
+            assert_eq!(full_part_bytes(number), size.map(|size| size * MIB), "{number}");
+        }
     }
 
     #[test]
@@ -379,7 +533,7 @@ mod tests {
         let piece = Bytes::from(vec![3; 4]);
         let mut planner = Planner::with_schedule(TINY);
         planner.push(vec![piece.clone()]).unwrap();
-        planner.finish();
+        planner.finish(None);
         assert_eq!(parts(&mut planner)[0].payload.pieces()[0].as_ptr(), piece.as_ptr());
     }
 
@@ -396,7 +550,7 @@ mod tests {
                 }
             }
             prop_assert_eq!(planner.taken(), input.len() as u64);
-            planner.finish();
+            planner.finish(None);
             made.extend(parts(&mut planner));
 
             prop_assert_eq!(joined(&made), input);
@@ -409,6 +563,72 @@ mod tests {
             }
         }
 
+        /// Whatever the order of answers: a number has one request at a time, the
+        /// last body sent under a number is the right one, and the parts in the
+        /// store are the input up to a moment, or the whole with its head.
+        #[test]
+        fn the_store_holds_a_good_file_at_every_moment(
+            pushes in prop::collection::vec(1..20_usize, 1..12),
+            choices in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 200),
+        ) {
+            let mut planner = Planner::with_schedule(TINY);
+            let mut choices = choices.into_iter().cycle();
+            let (mut input, mut store) = (Vec::new(), std::collections::BTreeMap::new());
+            let mut under_way: Vec<(bool, Part)> = Vec::new();
+            let mut pushes = pushes.into_iter();
+            let head = Head { bytes: Bytes::from_static(b"HEAD"), replaces: 1 };
+            let mut ended = false;
+            loop {
+                if let Some(len) = pushes.next() {
+                    let from = input.len();
+                    input.extend((from..from + len).map(|n| u8::try_from(n % 251).unwrap()));
+                    planner.push(vec![Bytes::copy_from_slice(&input[from..])]).unwrap();
+                } else if !ended {
+                    ended = true;
+                    planner.finish(Some(head.clone()));
+                }
+                if !ended && choices.next().unwrap().1 {
+                    under_way.extend(planner.checkpoint().map(|part| (true, part)));
+                }
+                let completed = loop {
+                    match planner.poll() {
+                        Some(Action::Put(part)) => under_way.push((false, part)),
+                        Some(Action::Complete(_)) => break true,
+                        None => break false,
+                    }
+                };
+                let mut numbers: Vec<_> = under_way.iter().map(|(_, part)| part.number).collect();
+                numbers.sort_unstable();
+                prop_assert!(numbers.is_sorted_by(|a, b| a < b), "{:?}", numbers);
+                if completed {
+                    break;
+                }
+                let (index, answers) = choices.next().unwrap();
+                if under_way.is_empty() || !(answers || ended) {
+                    continue;
+                }
+                let (checkpoint, part) = under_way.remove(index.index(under_way.len()));
+                store.insert(part.number, joined(std::slice::from_ref(&part)));
+                if checkpoint {
+                    planner.checkpoint_done(true);
+                } else {
+                    planner.part_done(part.number, receipt(part.number));
+                }
+                let whole: Vec<u8> = store.values().flatten().copied().collect();
+                let complete = store.keys().copied().eq(1..=u16::try_from(store.len()).unwrap());
+                let full = store.iter().rev().skip(1).all(|(&number, part)| {
+                    part.len() == size_of_part(TINY, number.into()).unwrap() || part.starts_with(b"HEAD")
+                });
+                if complete && full {
+                    let plain = [b"HEAD", &input[1..]].concat();
+                    prop_assert!(input.starts_with(&whole) || whole == plain, "{:?}", whole);
+                }
+            }
+            let whole: Vec<u8> = store.values().flatten().copied().collect();
+            prop_assert_eq!(&whole, &[b"HEAD", &input[1..]].concat());
+            prop_assert_eq!(planner.taken(), whole.len() as u64);
+        }
+
         #[test]
         fn receipts_may_come_in_any_order(
             bytes in 1..400_usize,
@@ -417,7 +637,7 @@ mod tests {
         ) {
             let mut planner = Planner::with_schedule(TINY);
             planner.push(vec![Bytes::from(vec![0; bytes])]).unwrap();
-            planner.finish();
+            planner.finish(None);
             let mut numbers: Vec<u16> =
                 parts(&mut planner).iter().map(|part| part.number).collect();
             numbers.sort_by_key(|&number| seed[usize::from(number)]);

@@ -2,7 +2,7 @@
 //!
 //! Thin: it builds requests, says how long each may take, and sorts what comes
 //! back into the kinds of [`StoreError`]. It must not know parts in flight or
-//! long outages: the SDK repeats a request for a blip, the uploader for the rest.
+//! long outages: the SDK repeats a small request for a blip, the uploader the rest.
 
 #[cfg(test)]
 mod tests;
@@ -23,7 +23,8 @@ use aws_sdk_s3::config::{
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{
-    ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart, ServerSideEncryption,
+    ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
+    ServerSideEncryption,
 };
 use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
@@ -32,20 +33,24 @@ use http_body::{Body, Frame, SizeHint};
 use super::plan::{Payload, Receipt};
 use super::store::{Completed, Kind, Object, Operation, PartStore, StoreError, UploadId};
 
-const CONTENT_TYPE: &str = "video/mp4";
+pub(crate) const CONTENT_TYPE: &str = "video/mp4";
 
 /// A host that is there answers the handshake within this.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// For a request whose body is small, and for the answer to one that is large.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// S3 may take minutes to put a very large object together, but a time-out
-/// does no harm: the next attempt finds the object.
-const COMPLETE_TIMEOUT: Duration = Duration::from_mins(1);
+/// does no harm: the next attempt waits with it, or finds the object. An answer
+/// that never comes must not take all the time that the end has.
+pub(crate) const COMPLETE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The slowest line a part is waited for, bytes per second: 256 kbit/s, which
-/// is less than sound and a picture at rest need. Slower is taken for stuck.
+/// The line a part is first expected to have, bytes per second.
+const USUAL_LINE: u64 = 1024 * 1024;
+
+/// The slowest line a part is waited for in the end, bytes per second: 256 kbit/s,
+/// which is less than sound and a picture at rest need. Slower is taken for stuck.
 const SLOWEST_LINE: u64 = 32 * 1024;
 
 /// Attempts of the SDK for one call, enough for a blip.
@@ -130,14 +135,28 @@ impl S3Store {
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        StoreError {
-            kind: kind_of(&error),
-            operation,
-            object: self.object.clone(),
-            status: error.raw_response().map(|answer| answer.status().as_u16()),
-            code: error.code().map(str::to_owned),
-            source: Some(Box::new(error)),
-        }
+        failure(&self.object, operation, error)
+    }
+
+    async fn create_with(&self, kind: Option<ChecksumType>) -> Result<UploadId, StoreError> {
+        let (encryption, key) = self.encryption.headers();
+        let created = self
+            .client
+            .create_multipart_upload()
+            .bucket(&self.object.bucket)
+            .key(&self.object.key)
+            .content_type(CONTENT_TYPE)
+            .checksum_algorithm(ChecksumAlgorithm::Crc32)
+            .set_checksum_type(kind)
+            .set_server_side_encryption(encryption)
+            .set_ssekms_key_id(key)
+            .customize()
+            .config_override(within(ANSWER_TIMEOUT))
+            .send()
+            .await
+            .map_err(|error| self.failure(Operation::Create, error))?;
+        let id = created.upload_id.filter(|id| !id.is_empty());
+        id.map(UploadId).ok_or_else(|| self.lacks(Operation::Create, "the answer has no upload id"))
     }
 
     /// The answer was a success but lacks what every S3 says.
@@ -166,15 +185,12 @@ impl S3Store {
             .await
             .ok()?;
         let size_fits = head.content_length() == i64::try_from(bytes).ok();
-        // Not every store keeps a checksum, and one over the whole object has
-        // another form and cannot be compared.
-        let checksum_fits = match (head.checksum_crc32(), checksum_of_checksums(parts)) {
-            (Some(theirs), Some(ours)) if theirs.contains('-') => theirs == ours,
-            _ => true,
-        };
+        // Not every store keeps a checksum.
+        let checksum_fits = verified(head.checksum_crc32(), parts) != Some(false);
         (size_fits && checksum_fits).then(|| Completed {
             etag: head.e_tag().unwrap_or_default().to_owned(),
             checksum: head.checksum_crc32().map(str::to_owned),
+            verified: verified(head.checksum_crc32(), parts),
             bytes,
         })
     }
@@ -186,23 +202,12 @@ impl PartStore for S3Store {
     }
 
     async fn create(&self) -> Result<UploadId, StoreError> {
-        let (encryption, key) = self.encryption.headers();
-        let created = self
-            .client
-            .create_multipart_upload()
-            .bucket(&self.object.bucket)
-            .key(&self.object.key)
-            .content_type(CONTENT_TYPE)
-            .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .set_server_side_encryption(encryption)
-            .set_ssekms_key_id(key)
-            .customize()
-            .config_override(within(ANSWER_TIMEOUT))
-            .send()
-            .await
-            .map_err(|error| self.failure(Operation::Create, error))?;
-        let id = created.upload_id.filter(|id| !id.is_empty());
-        id.map(UploadId).ok_or_else(|| self.lacks(Operation::Create, "the answer has no upload id"))
+        // One checksum of the whole object is worth more than one of the parts'
+        // checksums: whoever has a copy can compute it. Not every store has it.
+        match self.create_with(Some(ChecksumType::FullObject)).await {
+            Err(error) if error.kind == Kind::Rejected => self.create_with(None).await,
+            created => created,
+        }
     }
 
     async fn put_part(
@@ -210,14 +215,14 @@ impl PartStore for S3Store {
         upload: &UploadId,
         number: u16,
         payload: Payload,
+        attempt: u32,
     ) -> Result<Receipt, StoreError> {
         let operation = Operation::PutPart { number };
         // The SDK would put the checksum of a body in pieces behind it, in
         // aws-chunked form, which some stores take for the object's own content
         // encoding. Given a checksum it sends the pieces as they are. Joining
         // them instead would copy every part, up to 128 MiB in flight.
-        let checksum = crc32(&payload);
-        let timeout = ANSWER_TIMEOUT + Duration::from_secs(payload.len() as u64 / SLOWEST_LINE);
+        let (crc32, bytes) = (crc32(&payload), payload.len() as u64);
         let stored = self
             .client
             .upload_part()
@@ -225,15 +230,18 @@ impl PartStore for S3Store {
             .key(&self.object.key)
             .upload_id(&upload.0)
             .part_number(i32::from(number))
-            .checksum_crc32(&checksum)
+            .checksum_crc32(base64_of(crc32))
             .body(body(payload))
             .customize()
-            .config_override(within(timeout))
+            // Repeated by the uploader, which counts it and grows the patience.
+            .config_override(
+                within(part_timeout(bytes, attempt)).retry_config(RetryConfig::disabled()),
+            )
             .send()
             .await
             .map_err(|error| self.failure(operation, error))?;
         let etag = stored.e_tag.ok_or_else(|| self.lacks(operation, "the answer has no ETag"))?;
-        Ok(Receipt { etag, checksum: Some(checksum) })
+        Ok(Receipt { etag, crc32, bytes })
     }
 
     async fn complete(
@@ -246,7 +254,7 @@ impl PartStore for S3Store {
             CompletedPart::builder()
                 .part_number(i32::from(*number))
                 .e_tag(&receipt.etag)
-                .set_checksum_crc32(receipt.checksum.clone())
+                .checksum_crc32(base64_of(receipt.crc32))
                 .build()
         });
         let answer = self
@@ -265,7 +273,9 @@ impl PartStore for S3Store {
         let error = match answer {
             Ok(answer) => match answer.e_tag {
                 Some(etag) => {
-                    return Ok(Completed { etag, checksum: answer.checksum_crc32, bytes });
+                    let checksum = answer.checksum_crc32;
+                    let verified = verified(checksum.as_deref(), parts);
+                    return Ok(Completed { etag, checksum, verified, bytes });
                 }
                 None => self.lacks(Operation::Complete, "the answer has no ETag"),
             },
@@ -324,8 +334,23 @@ impl PartStore for S3Store {
     }
 }
 
+/// What a failed request means.
+pub(crate) fn failure<E>(object: &Object, operation: Operation, error: SdkError<E>) -> StoreError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    StoreError {
+        kind: kind_of(&error),
+        operation,
+        object: object.clone(),
+        status: error.raw_response().map(|answer| answer.status().as_u16()),
+        code: error.code().map(str::to_owned),
+        source: Some(Box::new(error)),
+    }
+}
+
 /// Settings of one request: how long an attempt of it may take.
-fn within(attempt: Duration) -> Builder {
+pub(crate) fn within(attempt: Duration) -> Builder {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(attempt)
@@ -384,27 +409,54 @@ fn kind_of_code(code: &str) -> Option<Kind> {
             Kind::Denied
         }
         "NoSuchBucket" | "NoSuchUpload" => Kind::Missing,
+        "NotImplemented" => Kind::Rejected,
         _ => return None,
     })
 }
 
-fn crc32(payload: &Payload) -> String {
+fn crc32(payload: &Payload) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     for piece in payload.pieces() {
         hasher.update(piece);
     }
-    BASE64_STANDARD.encode(hasher.finalize().to_be_bytes())
+    hasher.finalize()
 }
 
-/// What S3 says of an object made of `parts`: the CRC-32 of the parts'
-/// checksums in binary, and their number.
-fn checksum_of_checksums(parts: &[(u16, Receipt)]) -> Option<String> {
-    let mut hasher = crc32fast::Hasher::new();
-    for (_, receipt) in parts {
-        hasher.update(&BASE64_STANDARD.decode(receipt.checksum.as_ref()?).ok()?);
+/// As S3 writes a CRC-32.
+pub(crate) fn base64_of(crc32: u32) -> String {
+    BASE64_STANDARD.encode(crc32.to_be_bytes())
+}
+
+/// Whether what a store says of an object made of `parts` is right.
+fn verified(theirs: Option<&str>, parts: &[(u16, Receipt)]) -> Option<bool> {
+    let theirs = theirs?;
+    let is_composite = theirs.contains('-');
+    Some(theirs == if is_composite { checksum_of_checksums(parts) } else { whole_checksum(parts) })
+}
+
+/// The CRC-32 of all parts, one behind the other.
+fn whole_checksum(parts: &[(u16, Receipt)]) -> String {
+    let mut whole = crc32fast::Hasher::new();
+    for (_, part) in parts {
+        whole.combine(&crc32fast::Hasher::new_with_initial_len(part.crc32, part.bytes));
     }
-    let checksum = BASE64_STANDARD.encode(hasher.finalize().to_be_bytes());
-    Some(format!("{checksum}-{}", parts.len()))
+    base64_of(whole.finalize())
+}
+
+/// The CRC-32 of the parts' checksums in binary, and their number.
+fn checksum_of_checksums(parts: &[(u16, Receipt)]) -> String {
+    let mut hasher = crc32fast::Hasher::new();
+    for (_, part) in parts {
+        hasher.update(&part.crc32.to_be_bytes());
+    }
+    format!("{}-{}", base64_of(hasher.finalize()), parts.len())
+}
+
+/// An answer that never comes should cost little, and a slow line is no reason
+/// to begin again for ever: each attempt has twice the time of the one before.
+fn part_timeout(bytes: u64, attempt: u32) -> Duration {
+    let at = |rate| ANSWER_TIMEOUT + Duration::from_secs(bytes / rate);
+    at(USUAL_LINE).saturating_mul(1 << attempt.min(16)).min(at(SLOWEST_LINE))
 }
 
 /// A body that the SDK can send again.

@@ -36,9 +36,12 @@ impl fmt::Display for UploadId {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completed {
     pub etag: String,
-    /// CRC-32 as the store says it: base64, and `-<parts>` behind it where it
-    /// is the checksum of the parts' checksums.
+    /// CRC-32 as the store says it: base64 of that of the whole object; or, with
+    /// `-<parts>` behind it, of the parts' checksums.
     pub checksum: Option<String>,
+    /// Whether that is what the bytes sent amount to; `None` if the store says
+    /// no checksum.
+    pub verified: Option<bool>,
     pub bytes: u64,
 }
 
@@ -49,12 +52,14 @@ pub trait PartStore: Send + Sync + 'static {
 
     fn create(&self) -> impl Future<Output = Result<UploadId, StoreError>> + Send;
 
-    /// Stores a part, or replaces it if the number was stored before.
+    /// Stores a part, or replaces it if the number was stored before. `attempt`
+    /// counts from 0: the first is given up early, later ones wait longer.
     fn put_part(
         &self,
         upload: &UploadId,
         number: u16,
         payload: Payload,
+        attempt: u32,
     ) -> impl Future<Output = Result<Receipt, StoreError>> + Send;
 
     /// Makes the object of `parts`, ascending by number, `bytes` in all.
@@ -116,10 +121,16 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     Create,
-    PutPart { number: u16 },
+    PutPart {
+        number: u16,
+    },
     Complete,
     Abort,
     PutBeside,
+    /// Uploads or parts.
+    List,
+    Copy,
+    Read,
 }
 
 impl fmt::Display for Operation {
@@ -130,6 +141,9 @@ impl fmt::Display for Operation {
             Self::Complete => f.write_str("CompleteMultipartUpload"),
             Self::Abort => f.write_str("AbortMultipartUpload"),
             Self::PutBeside => f.write_str("PutObject"),
+            Self::List => f.write_str("the list of uploads"),
+            Self::Copy => f.write_str("UploadPartCopy"),
+            Self::Read => f.write_str("GetObject"),
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use futures_util::FutureExt;
 use proptest::prelude::*;
 use tokio::time::timeout;
 
@@ -17,8 +16,10 @@ const DEADLINE: Duration = Duration::from_secs(20);
 fn config() -> Config {
     Config {
         parts_in_flight: PARTS_IN_FLIGHT,
-        buffer_bytes: BUFFER_BYTES,
-        give_up_after: GIVE_UP_AFTER,
+        checkpoint: None,
+        memory_bytes: u64::MAX,
+        spool: spool::Config { dir: std::env::temp_dir(), limit: 0 },
+        give_up_after: NEVER_GIVE_UP,
         give_up_starting_after: GIVE_UP_STARTING_AFTER,
         jitter: || 0.0,
     }
@@ -119,6 +120,7 @@ impl PartStore for FaultyStore {
         _upload: &UploadId,
         number: u16,
         payload: Payload,
+        _attempt: u32,
     ) -> Result<Receipt, StoreError> {
         {
             let mut in_flight = self.in_flight.lock().unwrap();
@@ -131,7 +133,7 @@ impl PartStore for FaultyStore {
         met?;
         self.parts.lock().unwrap().insert(number, payload.pieces().concat());
         self.arrived.send_modify(|arrived| arrived.push(number));
-        Ok(Receipt { etag: format!("etag-{number}"), checksum: None })
+        Ok(Receipt { etag: format!("etag-{number}"), crc32: 0, bytes: payload.len() as u64 })
     }
 
     async fn complete(
@@ -144,7 +146,7 @@ impl PartStore for FaultyStore {
         let numbers: Vec<u16> = parts.iter().map(|(number, _)| *number).collect();
         assert_eq!(numbers, self.parts.lock().unwrap().keys().copied().collect::<Vec<_>>());
         assert_eq!(bytes, self.stored().len() as u64);
-        Ok(Completed { etag: "etag".into(), checksum: None, bytes })
+        Ok(Completed { etag: "etag".into(), checksum: None, verified: None, bytes })
     }
 
     async fn abort(&self, _upload: &UploadId) -> Result<(), StoreError> {
@@ -170,7 +172,7 @@ async fn started(store: &Arc<FaultyStore>, config: Config) -> Uploader<FaultySto
 fn kind_of(error: &Error) -> Kind {
     match error {
         Error::Store(error) => error.kind,
-        Error::TooLong(error) => panic!("{error}"),
+        other => panic!("{other}"),
     }
 }
 
@@ -184,7 +186,7 @@ async fn the_object_is_what_was_put() {
         input.extend(vec![number; len]);
         uploader.put(vec![Bytes::from(vec![number; len])]).await.unwrap();
     }
-    let completed = uploader.finish().await.unwrap().unwrap();
+    let completed = uploader.finish(None).await.unwrap().unwrap();
     assert_eq!(completed.bytes, input.len() as u64);
     assert!(store.stored() == input);
     assert_eq!(
@@ -203,15 +205,15 @@ async fn an_upload_smaller_than_a_part_is_one_part() {
     let store = FaultyStore::new([]);
     let mut uploader = started(&store, config()).await;
     uploader.put(vec![Bytes::from_static(b"short")]).await.unwrap();
-    assert_eq!(uploader.finish().await.unwrap().unwrap().bytes, 5);
+    assert_eq!(uploader.finish(None).await.unwrap().unwrap().bytes, 5);
     assert_eq!(*store.arrived.borrow(), [1]);
 }
 
 #[tokio::test]
 async fn an_upload_without_bytes_is_aborted_and_leaves_no_object() {
     let store = FaultyStore::new([]);
-    let uploader = started(&store, config()).await;
-    assert_eq!(uploader.finish().await.unwrap(), None);
+    let mut uploader = started(&store, config()).await;
+    assert_eq!(uploader.finish(None).await.unwrap(), None);
     assert!(*store.aborted.lock().unwrap());
 }
 
@@ -226,7 +228,7 @@ async fn parts_may_arrive_in_any_order() {
     for pieces in film(4) {
         uploader.put(pieces).await.unwrap();
     }
-    uploader.finish().await.unwrap().unwrap();
+    uploader.finish(None).await.unwrap().unwrap();
     assert_eq!(*store.arrived.borrow(), [4, 2, 3, 1]);
     assert!(store.stored() == film(4).concat().concat());
 }
@@ -238,7 +240,7 @@ async fn no_more_parts_than_allowed_are_in_flight() {
     for pieces in film(8) {
         uploader.put(pieces).await.unwrap();
     }
-    uploader.finish().await.unwrap().unwrap();
+    uploader.finish(None).await.unwrap().unwrap();
     assert_eq!(*store.most_in_flight.lock().unwrap(), 2);
 }
 
@@ -257,7 +259,7 @@ async fn a_part_that_fails_for_a_while_is_sent_again() {
     for pieces in film(3) {
         uploader.put(pieces).await.unwrap();
     }
-    uploader.finish().await.unwrap().unwrap();
+    uploader.finish(None).await.unwrap().unwrap();
     assert!(store.stored() == film(3).concat().concat());
     assert_eq!(progress.borrow().retries, 5);
 }
@@ -276,7 +278,7 @@ async fn what_repeating_cannot_mend_surfaces_from_put_and_from_finish() {
             }
         };
         assert_eq!(kind_of(&error), kind);
-        assert_eq!(kind_of(&uploader.finish().await.unwrap_err()), kind);
+        assert_eq!(kind_of(&uploader.finish(None).await.unwrap_err()), kind);
         assert_eq!(progress.borrow().retries, 0);
     }
 }
@@ -288,7 +290,7 @@ async fn a_failed_part_does_not_wait_for_the_others_in_finish() {
     for pieces in film(2) {
         uploader.put(pieces).await.unwrap();
     }
-    let error = timeout(DEADLINE, uploader.finish()).await.unwrap().unwrap_err();
+    let error = timeout(DEADLINE, uploader.finish(None)).await.unwrap().unwrap_err();
     assert_eq!(kind_of(&error), Kind::Full);
 }
 
@@ -298,14 +300,14 @@ async fn a_store_that_stays_away_is_given_up_after_the_time_set() {
     let patience = Config { give_up_after: Duration::ZERO, ..config() };
     let mut uploader = started(&store, patience).await;
     uploader.put(film(1).remove(0)).await.unwrap();
-    assert_eq!(kind_of(&uploader.finish().await.unwrap_err()), Kind::Transient);
+    assert_eq!(kind_of(&uploader.finish(None).await.unwrap_err()), Kind::Transient);
 }
 
 #[test]
 fn pauses_double_up_to_a_limit_and_end_before_the_time_is_up() {
     let mut backoff = Backoff { ceiling: FIRST_PAUSE };
     let mut pauses = Vec::new();
-    let mut left = GIVE_UP_AFTER;
+    let mut left = Duration::from_mins(5);
     while let Some(pause) = backoff.pause(Kind::Transient, left, 0.5) {
         pauses.push(pause);
         left -= pause;
@@ -317,7 +319,7 @@ fn pauses_double_up_to_a_limit_and_end_before_the_time_is_up() {
 
 #[test]
 fn a_throttled_request_pauses_longer_and_a_refused_one_is_not_repeated() {
-    let pause = |kind| Backoff { ceiling: FIRST_PAUSE }.pause(kind, GIVE_UP_AFTER, 1.0);
+    let pause = |kind| Backoff { ceiling: FIRST_PAUSE }.pause(kind, NEVER_GIVE_UP, 1.0);
     assert_eq!(pause(Kind::Transient), Some(FIRST_PAUSE));
     assert_eq!(pause(Kind::Throttled), Some(THROTTLED_PAUSE));
     for kind in [Kind::Denied, Kind::Missing, Kind::Full, Kind::Rejected] {
@@ -337,37 +339,127 @@ async fn a_completion_that_is_refused_fails() {
     let store = FaultyStore::new([(Operation::Complete, Fault::Fails(Kind::Rejected))]);
     let mut uploader = started(&store, config()).await;
     uploader.put(vec![Bytes::from_static(b"film")]).await.unwrap();
-    assert_eq!(kind_of(&uploader.finish().await.unwrap_err()), Kind::Rejected);
+    assert_eq!(kind_of(&uploader.finish(None).await.unwrap_err()), Kind::Rejected);
+}
+
+/// Room for one part in memory, and for `parts` on disk.
+fn small(dir: &std::path::Path, parts: u64) -> Config {
+    let part = MIN_PART_BYTES as u64;
+    let spool = spool::Config { dir: dir.into(), limit: parts * part };
+    Config { parts_in_flight: 1, memory_bytes: part, spool, ..config() }
 }
 
 #[tokio::test]
-async fn put_waits_only_while_the_buffer_is_full_and_counts_it() {
-    let store = FaultyStore::new([part(1, Fault::Yields(9)), part(2, Fault::NeverAnswers)]);
-    let two_parts = 2 * MIN_PART_BYTES as u64;
-    let mut uploader = started(&store, Config { buffer_bytes: two_parts, ..config() }).await;
+async fn what_the_store_does_not_take_waits_on_disk_and_follows_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FaultyStore::new([part(1, Fault::Yields(200))]);
+    let mut uploader = started(&store, small(dir.path(), 9)).await;
     let progress = uploader.progress();
+    for pieces in film(6) {
+        uploader.put(pieces).await.unwrap();
+    }
+    assert!(progress.borrow().spooled_bytes >= MIN_PART_BYTES as u64);
+    uploader.finish(None).await.unwrap().unwrap();
+    assert!(store.stored() == film(6).concat().concat());
+    drop(uploader);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "the disk is free again");
+}
+
+#[tokio::test]
+async fn a_full_disk_ends_it_and_nothing_that_was_put_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FaultyStore::new([part(1, Fault::NeverAnswers)]);
+    let mut uploader = started(&store, small(dir.path(), 2)).await;
+    let mut put = 0;
+    let error = loop {
+        put += 1;
+        let piece = Bytes::from(vec![u8::try_from(put).unwrap(); MIN_PART_BYTES]);
+        if let Err(error) = uploader.put(vec![piece]).await {
+            break error;
+        }
+    };
+    assert!(matches!(error, Error::Spool(_)), "{error}");
+    assert!(uploader.put(vec![]).await.is_err(), "it is told again");
+    let left = uploader.abandon(vec![]).await;
+    assert_eq!((left.parts, left.completing), (0, false));
+    let spool = left.spool.unwrap();
+    let manifest = spool::Manifest::read(&spool).unwrap();
+    assert_eq!(manifest.parts.keys().copied().collect::<Vec<_>>(), (1..=put).collect::<Vec<_>>());
+    for number in 1..=put {
+        let bytes = std::fs::read(manifest.part(&spool, number)).unwrap();
+        assert_eq!(bytes, vec![u8::try_from(number).unwrap(); MIN_PART_BYTES], "{number}");
+    }
+}
+
+#[tokio::test]
+async fn the_open_part_is_stored_as_it_grows_and_in_full_when_it_is_full() {
+    let store = FaultyStore::new([]);
+    let always = Config { checkpoint: Some(Duration::ZERO), ..config() };
+    let mut uploader = started(&store, always).await;
+    let mut progress = uploader.progress();
+    uploader.put(vec![Bytes::from_static(b"some")]).await.unwrap();
+    wait(|| store.stored() == b"some").await;
+    uploader.put(vec![]).await.unwrap();
+    progress.wait_for(|progress| progress.checkpoints == 1).await.unwrap();
+    uploader.put(vec![Bytes::from_static(b"more")]).await.unwrap();
+    wait(|| store.stored() == b"somemore").await;
+    uploader.put(vec![Bytes::from(vec![7; MIN_PART_BYTES])]).await.unwrap();
+    let completed = uploader.finish(None).await.unwrap().unwrap();
+    assert_eq!(completed.bytes, 8 + MIN_PART_BYTES as u64);
+    assert!(store.stored() == [b"somemore", &vec![7; MIN_PART_BYTES][..]].concat());
+    assert_eq!(progress.borrow().parts_stored, 2);
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_fails_is_made_up_for_by_the_next() {
+    let store = FaultyStore::new([part(1, Fault::Fails(Kind::Transient))]);
+    let always = Config { checkpoint: Some(Duration::ZERO), ..config() };
+    let mut uploader = started(&store, always).await;
+    uploader.put(vec![Bytes::from_static(b"film")]).await.unwrap();
+    wait(|| store.faults.lock().unwrap().is_empty()).await;
+    let again = async {
+        while store.stored() != b"film" {
+            uploader.put(vec![]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, again).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_head_comes_last_and_stands_in_for_the_first_bytes() {
+    let store = FaultyStore::new([part(2, Fault::Yields(50))]);
+    let mut uploader = started(&store, config()).await;
     for pieces in film(2) {
         uploader.put(pieces).await.unwrap();
     }
-    assert_eq!(progress.borrow().stalls, 0);
-
-    // Full: this one waits for part 1. Part 2 hangs for ever, and there is
-    // always room for one more, because each put waits for the part before.
-    for pieces in film(3) {
-        uploader.put(pieces).await.unwrap();
-    }
-    assert_eq!(progress.borrow().stalls, 3);
-    assert_eq!(*store.arrived.borrow(), [1, 3, 4]);
+    let head = Head { bytes: Bytes::from_static(b"index"), replaces: 2 };
+    let completed = uploader.finish(Some(head)).await.unwrap().unwrap();
+    let film = film(2).concat().concat();
+    assert!(store.stored() == [b"index", &film[2..]].concat());
+    assert_eq!(completed.bytes, film.len() as u64 + 3);
+    assert_eq!(*store.arrived.borrow(), [1, 2, 1]);
 }
 
 #[tokio::test]
-async fn a_cancelled_put_has_taken_nothing() {
-    let store = FaultyStore::new([part(1, Fault::NeverAnswers)]);
-    let one_part = MIN_PART_BYTES as u64;
-    let mut uploader = started(&store, Config { buffer_bytes: one_part, ..config() }).await;
-    uploader.put(film(1).remove(0)).await.unwrap();
-    assert!(uploader.put(vec![Bytes::from_static(b"late")]).now_or_never().is_none());
-    assert_eq!(uploader.progress().borrow().bytes_accepted, one_part);
+async fn a_completion_that_was_not_answered_is_told() {
+    let store = FaultyStore::new([(Operation::Complete, Fault::NeverAnswers)]);
+    let mut uploader = started(&store, config()).await;
+    uploader.put(vec![Bytes::from_static(b"film")]).await.unwrap();
+    let finished = timeout(Duration::from_millis(50), uploader.finish(None)).await;
+    assert!(finished.is_err(), "it never answers");
+    let left = uploader.abandon(vec![]).await;
+    assert_eq!((left.completing, left.parts, left.spool), (true, 1, None));
+}
+
+/// Waits until a condition holds that nobody announces.
+async fn wait(mut holds: impl FnMut() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, waiting).await.unwrap();
 }
 
 #[tokio::test]
@@ -379,10 +471,14 @@ async fn abandoning_says_what_is_where_and_leaves_no_task() {
         uploader.put(pieces).await.unwrap();
     }
     progress.wait_for(|progress| progress.parts_stored == 1).await.unwrap();
-    let left = uploader.abandon();
+    let left = uploader.abandon(vec![]).await;
+    drop(uploader);
     assert_eq!(left.object, store.object);
     assert_eq!(left.upload, UploadId("upload-1".into()));
     assert_eq!(left.parts, 1);
+    let manifest = spool::Manifest::read(&left.spool.clone().unwrap()).unwrap();
+    assert_eq!(manifest.parts.into_keys().collect::<Vec<_>>(), [2], "it may not have arrived");
+    std::fs::remove_dir_all(left.spool.unwrap()).unwrap();
     assert!(!*store.aborted.lock().unwrap());
     // Every task holds the store; ours is the only hold when all are gone.
     let gone = async {
@@ -399,6 +495,7 @@ async fn aborting_waits_until_no_part_can_arrive_any_more() {
     let mut uploader = started(&store, config()).await;
     uploader.put(film(1).remove(0)).await.unwrap();
     uploader.abort().await.unwrap();
+    drop(uploader);
     assert!(*store.aborted.lock().unwrap());
     assert_eq!(Arc::strong_count(&store), 1);
 }
@@ -420,12 +517,13 @@ proptest! {
             .map(|(fill, &len)| Bytes::from(vec![fill; len]))
             .collect();
         let completed = runtime.block_on(async {
-            let buffer_bytes = 12 << 20;
-            let mut uploader = started(&store, Config { buffer_bytes, ..config() }).await;
+            let spool = spool::Config { limit: u64::MAX, ..config().spool };
+            let some = Config { memory_bytes: 12 << 20, spool, ..config() };
+            let mut uploader = started(&store, some).await;
             for piece in input.clone() {
                 uploader.put(vec![piece]).await.unwrap();
             }
-            uploader.finish().await.unwrap()
+            uploader.finish(None).await.unwrap()
         });
         let total = lens.iter().sum::<usize>() as u64;
         prop_assert_eq!(completed.map(|completed| completed.bytes), (total > 0).then_some(total));

@@ -6,9 +6,11 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use recorder::local::{BUCKET, Credentials, Server};
+use recorder::upload::spool::Manifest;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -110,13 +112,21 @@ async fn a_full_disk_ends_a_recording_with_the_reason() {
     command.args(["--mount", "sh", "-c", mount]).arg(site.output());
     command.arg(env!("CARGO_BIN_EXE_recorder")).args(["--local", "--duration", "3s"]);
     command.arg("--output").arg(site.output());
-    let ended = site.run(command).await;
+    let ended = site.start(command).ended_with_leftovers().await;
     let report = ended.report();
     assert_eq!(ended.status.code(), Some(4), "{report}");
     assert_eq!(report["media"], "upload_open");
+    assert_eq!(report["blame"], "destination", "{report}");
     let problem = &report["problems"][0]["failed"];
     assert_eq!(problem["stage"], "upload", "{report}");
     assert!(problem["message"].as_str().unwrap().contains("no space left"), "{report}");
+    // Nothing of it was stored, and all of it was kept.
+    let spool = report["object"]["spool"].as_str().unwrap_or_else(|| panic!("{report}"));
+    let manifest = Manifest::read(Path::new(spool)).unwrap();
+    assert_eq!(manifest.parts.keys().collect::<Vec<_>>(), [&1]);
+    let part = std::fs::read(manifest.part(Path::new(spool), 1)).unwrap();
+    assert_eq!(&part[4..8], b"ftyp");
+    site.clear_tmp();
 }
 
 #[tokio::test]

@@ -590,10 +590,11 @@ async fn stopping_lets_a_request_in_flight_finish() {
     let mut socket = TcpStream::connect(&address).await.unwrap();
     let head = format!("PUT {target} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 10\r\n\r\n");
     socket.write_all(format!("{head}01234").as_bytes()).await.unwrap();
-    // The request is in flight once there is a file for its body.
+    // The request is in flight once there is a file for its body, beside those of
+    // the upload itself.
     let folder = store.dir.path().join(".uploads").join(&id);
     let in_flight = async {
-        while std::fs::read_dir(&folder).unwrap().count() < 2 {
+        while std::fs::read_dir(&folder).unwrap().count() < 3 {
             tokio::task::yield_now().await;
         }
     };

@@ -4,6 +4,7 @@
 
 mod command_line;
 mod doctor;
+mod durability;
 mod faults;
 mod local_store;
 mod meeting;

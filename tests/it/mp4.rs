@@ -8,7 +8,7 @@ use std::process::Command;
 
 use bytes::Bytes;
 use recorder::media::{Sample, Timestamp, Track, TrackConfig};
-use recorder::mp4::{Config, FRAGMENT, Finished, Muxer};
+use recorder::mp4::{Config, FRAGMENT, Finished, Muxer, plain_head};
 use serde_json::Value;
 use shiguredo_mp4::boxes::SampleEntry;
 use shiguredo_mp4::demux::{Input, Mp4FileDemuxer};
@@ -94,7 +94,8 @@ fn samples(file: &[u8], begin: [Timestamp; 2]) -> (TrackConfig, TrackConfig, Vec
     (video.unwrap(), audio.unwrap(), samples)
 }
 
-fn mux(video: TrackConfig, audio: TrackConfig, samples: Vec<Sample>) -> Vec<u8> {
+/// The fragmented file and the plain one.
+fn mux_both(video: TrackConfig, audio: TrackConfig, samples: Vec<Sample>) -> (Vec<u8>, Vec<u8>) {
     let origin = Timestamp::ZERO;
     let config = Config { video, audio, fragment: FRAGMENT, created_unix: 1_700_000_000, origin };
     let (mut muxer, header) = Muxer::new(config).unwrap();
@@ -102,9 +103,15 @@ fn mux(video: TrackConfig, audio: TrackConfig, samples: Vec<Sample>) -> Vec<u8> 
     for sample in samples {
         file.extend(muxer.push(sample).unwrap().concat());
     }
-    let Finished { tail, .. } = muxer.finish();
+    let Finished { tail, index } = muxer.finish();
     file.extend(tail.concat());
-    file
+    let media = &file[usize::try_from(index.header_bytes).unwrap()..];
+    let plain = [&plain_head(&index).unwrap(), media].concat();
+    (file, plain)
+}
+
+fn mux(video: TrackConfig, audio: TrackConfig, samples: Vec<Sample>) -> Vec<u8> {
+    mux_both(video, audio, samples).0
 }
 
 /// Presentation time, size and flags of every packet of a stream that is shown.
@@ -182,6 +189,41 @@ fn ffmpeg_finds_the_same_film_with_reordering() {
     // Where offsets in fragments are negative ffmpeg adds the reordering delay to
     // all, two pictures here (5.1, also with files it wrote itself).
     ffmpeg_finds_the_same_film(REORDERED, 2 * 3000);
+}
+
+#[test]
+fn ffmpeg_finds_the_same_film_in_the_plain_form() {
+    for encoder in [IN_ORDER, REORDERED] {
+        let folder = TempDir::new().unwrap();
+        let [theirs, fragmented, plain] =
+            ["theirs", "fragmented", "plain"].map(|name| folder.path().join(name));
+        let theirs = theirs.with_extension("mp4");
+        ordinary(&theirs, encoder);
+        // Sound that starts half a second late needs an edit list.
+        let late = Timestamp(500_000_000);
+        let (video, audio, mut samples) =
+            samples(&std::fs::read(&theirs).unwrap(), [Timestamp::ZERO, late]);
+        let first = samples.iter().find(|sample| sample.track == Track::Video).unwrap();
+        let first = first.presentation.0;
+        for sample in samples.iter_mut().filter(|sample| sample.track == Track::Video) {
+            sample.presentation.0 -= first;
+            sample.decode.0 -= first;
+        }
+        let both = mux_both(video, audio, samples);
+        std::fs::write(&fragmented, both.0).unwrap();
+        std::fs::write(&plain, both.1).unwrap();
+
+        assert_eq!(pictures(&plain), pictures(&fragmented));
+        assert_eq!(pictures(&plain), pictures(&theirs));
+        assert_eq!(packets(&plain, "a"), packets(&fragmented, "a"));
+        assert_eq!(packets(&plain, "a")[0].0, 24_000);
+        let shown = packets(&plain, "v");
+        assert_eq!((shown.len(), shown[0].0), (120, 0), "from 0 on, reordered or not");
+        let (path, entries) = (plain.to_str().unwrap(), "format=duration:stream=duration");
+        let about = run("ffprobe", &["-show_entries", entries, "-of", "flat", path]);
+        assert!(about.contains("streams.stream.0.duration=\"4.000000\""), "{about}");
+        assert_eq!(run("ffmpeg", &["-i", path, "-f", "null", "-"]), "");
+    }
 }
 
 #[test]

@@ -28,8 +28,10 @@ async fn an_encrypted_film_is_stored_whole_by_another_server() {
     let s3 = Arc::new(S3Store::new(client.clone(), object, encryption));
     let config = upload::Config {
         parts_in_flight: upload::PARTS_IN_FLIGHT,
-        buffer_bytes: upload::BUFFER_BYTES,
-        give_up_after: upload::GIVE_UP_AFTER,
+        checkpoint: None,
+        memory_bytes: 64 << 20,
+        spool: upload::spool::Config { dir: site.path("spool"), limit: 0 },
+        give_up_after: upload::NEVER_GIVE_UP,
         give_up_starting_after: upload::GIVE_UP_STARTING_AFTER,
         jitter: || 0.5,
     };
@@ -39,7 +41,7 @@ async fn an_encrypted_film_is_stored_whole_by_another_server() {
     for piece in film.chunks(100_000) {
         uploader.put(vec![Bytes::copy_from_slice(piece)]).await.unwrap();
     }
-    let completed = uploader.finish().await.unwrap().unwrap();
+    let completed = uploader.finish(None).await.unwrap().unwrap();
     assert_eq!(completed.bytes, film.len() as u64);
     let stored = client.get_object().bucket(BUCKET).key(key).send().await.unwrap();
     assert_eq!(stored.server_side_encryption(), Some(&ServerSideEncryption::AwsKms));

@@ -175,7 +175,8 @@ async fn a_second_signal_hurries_and_what_was_recorded_is_kept() {
     assert_eq!(report["end"], json!({ "stopped": "signal" }), "{report}");
     // How far it had come when the second one was heard is up to the machine.
     match ended.status.code() {
-        Some(0 | 3) => drop(Film::open(&site.object())),
+        // Sound may not have begun by then, and a track without a sample is left out.
+        Some(0 | 3) => assert!(film::pictures(&site.object()) > 0),
         // The store may still complete what nobody waits for any more.
         Some(4) => assert_eq!(site.open_uploads().len() + site.objects().len(), 1),
         code => panic!("exit code {code:?}: {report}"),

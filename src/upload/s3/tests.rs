@@ -161,7 +161,7 @@ const CRC32: &str = "y/Q5Jg==";
 
 fn two_parts() -> [(u16, Receipt); 2] {
     [1, 2].map(|number| {
-        (number, Receipt { etag: format!("\"e{number}\""), checksum: Some(CRC32.into()) })
+        (number, Receipt { etag: format!("\"e{number}\""), crc32: 0xcbf4_3926, bytes: 9 })
     })
 }
 
@@ -181,6 +181,7 @@ async fn the_upload_says_type_and_checksum_and_encrypts_only_when_asked() {
         assert_eq!(request.line, "POST /recordings/a/b.mp4?uploads");
         assert_eq!(request.header("content-type"), Some("video/mp4"));
         assert_eq!(request.header("x-amz-checksum-algorithm"), Some("crc32"));
+        assert_eq!(request.header("x-amz-checksum-type"), Some("full_object"));
         assert_eq!(request.header("x-amz-server-side-encryption"), algorithm);
         assert_eq!(request.header("x-amz-server-side-encryption-aws-kms-key-id"), key);
     }
@@ -189,8 +190,8 @@ async fn the_upload_says_type_and_checksum_and_encrypts_only_when_asked() {
 #[tokio::test]
 async fn a_part_is_sent_in_pieces_with_its_checksum_in_front_and_never_chunked() {
     let server = Server::answering([headers("etag: \"e7\"\r\n")]).await;
-    let receipt = server.store.put_part(&upload(), 7, payload()).await.unwrap();
-    assert_eq!(receipt, Receipt { etag: "\"e7\"".into(), checksum: Some(CRC32.into()) });
+    let receipt = server.store.put_part(&upload(), 7, payload(), 0).await.unwrap();
+    assert_eq!(receipt, Receipt { etag: "\"e7\"".into(), crc32: 0xcbf4_3926, bytes: 9 });
     let request = server.request(0);
     assert!(request.line.starts_with("PUT /recordings/a/b.mp4?"), "{}", request.line);
     assert!(request.line.contains("partNumber=7"), "{}", request.line);
@@ -202,21 +203,50 @@ async fn a_part_is_sent_in_pieces_with_its_checksum_in_front_and_never_chunked()
 }
 
 #[tokio::test]
-async fn a_store_that_asks_to_slow_down_is_asked_again_with_the_same_bytes() {
-    let server =
-        Server::answering([refuses(503, "SlowDown"), Answer::HangsUp, headers("etag: \"e1\"\r\n")])
-            .await;
-    server.store.put_part(&upload(), 1, payload()).await.unwrap();
-    assert_eq!(server.asked().len(), 3);
-    assert!((0..3).all(|index| server.request(index).body == b"123456789"));
+async fn a_store_without_checksums_of_whole_objects_is_asked_for_the_other_kind() {
+    for refusal in [refuses(501, "NotImplemented"), refuses(400, "InvalidRequest")] {
+        let server = Server::answering([refusal, says(200, CREATED)]).await;
+        assert_eq!(server.store.create().await.unwrap(), upload());
+        assert_eq!(server.request(1).header("x-amz-checksum-type"), None);
+    }
 }
 
 #[tokio::test]
-async fn a_store_that_keeps_asking_to_slow_down_is_throttling() {
-    let server = Server::answering(vec![refuses(503, "SlowDown"); 5]).await;
-    let error = server.store.put_part(&upload(), 1, payload()).await.unwrap_err();
+async fn a_store_that_asks_to_slow_down_is_throttling_and_left_to_the_uploader() {
+    let server = Server::answering([refuses(503, "SlowDown"), headers("etag: \"e1\"\r\n")]).await;
+    let error = server.store.put_part(&upload(), 1, payload(), 0).await.unwrap_err();
     assert_eq!(error.kind, Kind::Throttled);
-    assert_eq!(server.asked().len(), 3);
+    assert_eq!(server.asked().len(), 1);
+    server.store.put_part(&upload(), 1, payload(), 1).await.unwrap();
+    assert!((0..2).all(|index| server.request(index).body == b"123456789"));
+}
+
+#[test]
+fn an_attempt_has_twice_the_time_of_the_one_before_until_the_line_is_hopeless() {
+    let five_mib = 5 << 20;
+    let seconds = |attempt| part_timeout(five_mib, attempt).as_secs();
+    assert_eq!([0, 1, 2, 3, 4, 1000].map(seconds), [20, 40, 80, 160, 175, 175]);
+    assert_eq!(part_timeout(0, 9), ANSWER_TIMEOUT);
+}
+
+#[test]
+fn the_checksum_of_the_whole_follows_from_those_of_the_parts() {
+    let bytes = b"the parts of a film, in order";
+    for cut in 0..=bytes.len() {
+        let parts: Vec<_> = [&bytes[..cut], &bytes[cut..]]
+            .into_iter()
+            .map(|part| Receipt {
+                etag: String::new(),
+                crc32: crc32fast::hash(part),
+                bytes: part.len() as u64,
+            })
+            .enumerate()
+            .map(|(index, receipt)| (u16::try_from(index + 1).unwrap(), receipt))
+            .collect();
+        let whole = base64_of(crc32fast::hash(bytes));
+        assert_eq!(verified(Some(&whole), &parts), Some(true), "{cut}");
+    }
+    assert_eq!(verified(None, &two_parts()), None);
 }
 
 #[tokio::test]
@@ -225,7 +255,12 @@ async fn a_completion_lists_parts_with_their_checksums() {
     let completed = server.store.complete(&upload(), &two_parts(), 18).await.unwrap();
     assert_eq!(
         completed,
-        Completed { etag: "\"all-2\"".into(), checksum: Some("AAAAAA==-2".into()), bytes: 18 }
+        Completed {
+            etag: "\"all-2\"".into(),
+            checksum: Some("AAAAAA==-2".into()),
+            verified: Some(false),
+            bytes: 18
+        }
     );
     assert_eq!(server.asked(), [COMPLETE]);
     let body = String::from_utf8(server.request(0).body).unwrap();
@@ -291,8 +326,9 @@ async fn an_object_of_another_size_or_checksum_is_not_the_recording() {
         ("content-length: 17\r\n", false),
         ("content-length: 18\r\nx-amz-checksum-crc32: AAAAAA==-2\r\n", false),
         ("content-length: 18\r\nx-amz-checksum-crc32: cCOsTw==-2\r\n", true),
-        // Over the whole object: another form, not comparable.
-        ("content-length: 18\r\nx-amz-checksum-crc32: AAAAAA==\r\n", true),
+        // Over the whole object.
+        ("content-length: 18\r\nx-amz-checksum-crc32: AAAAAA==\r\n", false),
+        ("content-length: 18\r\nx-amz-checksum-crc32: S4N65A==\r\n", true),
     ] {
         let server = Server::answering([refuses(404, "NoSuchUpload"), headers(found)]).await;
         let answer = server.store.complete(&upload(), &two_parts(), 18).await;

@@ -6,6 +6,8 @@
 pub(crate) mod film;
 pub(crate) mod pages;
 pub(crate) mod processes;
+pub(crate) mod proxy;
+pub(crate) mod ranges;
 pub(crate) mod recorder;
 pub(crate) mod servers;
 

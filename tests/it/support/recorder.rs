@@ -106,6 +106,21 @@ impl Site {
         self.start(command).ended().await
     }
 
+    /// Runs it while other programs of this place go on.
+    pub(crate) async fn beside(&self, mut command: Command) -> Ended {
+        let output =
+            tokio::time::timeout(HANGS, command.output()).await.expect("it hangs").unwrap();
+        let [stdout, log] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        Ended { status: output.status, stdout, log }
+    }
+
+    /// Removes the temporary files of recorders that could not.
+    pub(crate) fn clear_tmp(&self) {
+        std::fs::remove_dir_all(self.path("tmp")).unwrap();
+        std::fs::create_dir(self.path("tmp")).unwrap();
+    }
+
     pub(crate) fn output(&self) -> PathBuf {
         self.path("recordings")
     }
@@ -179,7 +194,16 @@ impl Running {
     }
 
     /// Waits for the recorder's end and checks that it took everything along.
-    pub(crate) async fn ended(mut self) -> Ended {
+    pub(crate) async fn ended(self) -> Ended {
+        let tmp = self.mark.join("tmp");
+        let ended = self.ended_with_leftovers().await;
+        let left = entries(&tmp);
+        assert!(left.is_empty() || killed(ended.status), "{left:?} is left:\n{}", ended.log);
+        ended
+    }
+
+    /// The same, for one that is to leave media on disk.
+    pub(crate) async fn ended_with_leftovers(mut self) -> Ended {
         let Ok(status) = tokio::time::timeout(HANGS, self.child.wait()).await else {
             panic!("the recorder hangs:\n{}", *self.log.borrow());
         };
@@ -191,8 +215,6 @@ impl Running {
         self.logging.await.unwrap();
         let stdout = self.stdout.borrow().clone();
         let log = self.log.borrow().clone();
-        let left = entries(&mark.join("tmp"));
-        assert!(left.is_empty() || killed(status), "{left:?} is left behind:\n{log}");
         Ended { status, stdout, log }
     }
 }

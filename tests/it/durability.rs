@@ -1,0 +1,556 @@
+//! No recording is lost: each fault with many seeds, real processes and a real S3
+//! server, through a proxy that makes the fault. After each the film exists or can
+//! be recovered, is clean, and has what it must have.
+//!
+//! The recorder is `examples/feed.rs`: the same writer, muxer and upload, fed with
+//! an encoded film faster than real time. `RECORDER_FAULT_SEEDS` sets how many seeds
+//! each fault gets; `./dev soak` gives it many, and troubles that last minutes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use recorder::config::environment;
+use recorder::local::{BUCKET, Credentials, Server};
+use recorder::recovery::bucket::Bucket;
+use recorder::recovery::{self, Rules};
+use recorder::upload::s3::{self, ClientSettings};
+use recorder::verify::verify;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::support::HANGS;
+use crate::support::film::Film;
+use crate::support::proxy::{Fault, Proxy, Weather};
+use crate::support::ranges::Player;
+use crate::support::recorder::{RECORDING, Site};
+use crate::support::servers::{ACCESS_KEY, EncryptingStore, SECRET_KEY};
+
+/// Seeds of each fault, unless told otherwise.
+const SEEDS: u64 = 20;
+
+/// With more seeds than that a store is away, or its line slow, for up to three
+/// minutes instead of three seconds.
+const LONG: u64 = 60;
+
+/// Of these the first ones go to the other server, nobody's relation of ours.
+const SEEDS_ELSEWHERE: u64 = 3;
+
+/// How many films are fed at once: they mostly wait.
+const AT_ONCE: usize = 6;
+
+/// The film is fed so many times faster than it is.
+const SPEED: f64 = 10.0;
+
+/// Between checkpoints, in real time.
+const CHECKPOINT: Duration = Duration::from_millis(500);
+
+/// What may be lost by a kill, in seconds of film: two checkpoints and the time
+/// that a request may take on a machine that has much else to do.
+const BOUND: f64 = 30.0;
+
+/// What happens to a recording.
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    Kill,
+    KillAtTheEnd,
+    TwoRecoveries,
+    Requests(Fault, f64),
+    Slow,
+    Away,
+    AwayAtTheEnd,
+    NoRoom,
+}
+
+const TROUBLES: [(&str, Trouble); 14] = [
+    ("SIGKILL", Trouble::Kill),
+    ("SIGKILL during the ending", Trouble::KillAtTheEnd),
+    ("two recoveries at once", Trouble::TwoRecoveries),
+    ("500 on a third of the requests", Trouble::Requests(Fault::Status(500, "InternalError"), 0.3)),
+    ("503 on a third of the requests", Trouble::Requests(Fault::Status(503, "SlowDown"), 0.3)),
+    ("expired credentials", Trouble::Requests(Fault::Status(400, "ExpiredToken"), 0.3)),
+    ("connection cut in the body", Trouble::Requests(Fault::Reset, 0.3)),
+    ("answers lost", Trouble::Requests(Fault::LostAnswer, 0.3)),
+    ("answers that never come", Trouble::Requests(Fault::Never, 0.05)),
+    ("completion with 200 and an error", Trouble::Requests(Fault::ErrorWith200, 0.5)),
+    ("slow line", Trouble::Slow),
+    ("store away for a while", Trouble::Away),
+    ("SIGTERM while the store is away", Trouble::AwayAtTheEnd),
+    ("store away, no room to wait", Trouble::NoRoom),
+];
+
+/// A server to record to, and the film.
+#[derive(Debug)]
+struct Stage {
+    endpoint: String,
+    bucket: &'static str,
+    client: Client,
+    film: PathBuf,
+    dir: PathBuf,
+    credentials: [String; 2],
+    /// How many times longer troubles last than in the fast form.
+    lasting: u64,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_happens_no_recording_is_lost() {
+    let site = Site::new().await;
+    let film = site.path("film.mp4");
+    make_film(&film);
+    let ours = Credentials { access_key: "feed".into(), secret_key: "feed".into() };
+    let server = Server::start(&site.output(), ours).await.unwrap();
+    let other = EncryptingStore::start(&site.path("")).await;
+    let other_client = other.client().await;
+    other.create_bucket(&other_client, "films").await;
+    let seeds = environment("RECORDER_FAULT_SEEDS").map_or(SEEDS, |text| text.parse().unwrap());
+    let lasting = if seeds > SEEDS { LONG } else { 1 };
+    let here = Arc::new(Stage {
+        lasting,
+        endpoint: server.endpoint(),
+        bucket: BUCKET,
+        client: client(&server.endpoint(), "feed", "feed").await,
+        film: film.clone(),
+        dir: site.path("tmp"),
+        credentials: ["feed".into(), "feed".into()],
+    });
+    let elsewhere = Arc::new(Stage {
+        lasting,
+        endpoint: other.endpoint.clone(),
+        bucket: "films",
+        client: other_client,
+        film,
+        dir: site.path("tmp"),
+        credentials: [ACCESS_KEY.into(), SECRET_KEY.into()],
+    });
+
+    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let mut runs = JoinSet::new();
+    for (name, trouble) in TROUBLES {
+        for seed in 0..seeds {
+            let stage = Arc::clone(if seed < SEEDS_ELSEWHERE { &elsewhere } else { &here });
+            let room = Arc::clone(&room);
+            runs.spawn(async move {
+                let _turn = room.acquire_owned().await.unwrap();
+                let run = Box::pin(live(&stage, name, trouble, seed));
+                let patience = 3 * HANGS + HANGS * 6 * u32::try_from(stage.lasting / LONG).unwrap();
+                let run = tokio::time::timeout(patience, run).await;
+                let run = run.unwrap_or_else(|_| panic!("{name}, seed {seed}: hangs"));
+                (name, run)
+            });
+        }
+    }
+    let mut table: BTreeMap<&str, (u32, f64)> = BTreeMap::new();
+    while let Some(run) = runs.join_next().await {
+        let (name, lost) =
+            run.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let row = table.entry(name).or_default();
+        *row = (row.0 + 1, row.1.max(lost));
+    }
+    let mut told = "\nfault                              runs  lost at most\n".to_owned();
+    for (name, _) in TROUBLES {
+        let (runs, lost) = table[name];
+        writeln!(told, "{name:<34} {runs:>4}  {lost:>6.2} s of film").unwrap();
+    }
+    // Not by a macro, whose output a passed test swallows.
+    std::io::Write::write_all(&mut std::io::stderr(), told.as_bytes()).unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_killed_recorder_loses_what_was_not_checkpointed_and_no_more() {
+    let site = Site::new().await;
+    let arguments = ["--size", "640x360", "--key", "film.mp4", "--checkpoint", "2s"];
+    let mut recorder = site.start(site.local(&arguments));
+    recorder.logged(RECORDING).await;
+    let recover = |what: &[&str]| {
+        let mut command = site.recorder(&["recover", "--local", "--output"]);
+        command.arg(site.output()).args(what);
+        command
+    };
+    // As long as it lives nobody takes its upload.
+    let ended = site.beside(recover(&["--key", "film.mp4"])).await;
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+    assert!(ended.stdout.contains(r#""outcome":"alive""#), "{}", ended.stdout);
+    assert!(ended.log.contains("--force"), "{}", ended.log);
+
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    recorder.signal(Signal::KILL);
+    recorder.ended().await;
+    assert!(site.objects().is_empty() && site.open_uploads().len() == 1);
+    // The folder of temporary files of a killed process stays.
+    site.clear_tmp();
+
+    let ended = site.run(recover(&["--all"])).await;
+    let told: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!((ended.status.code(), &told["outcome"]), (Some(0), &"recovered".into()), "{told}");
+    assert!(site.open_uploads().is_empty());
+    let film = Film::open(&site.object());
+    assert!(film.seconds >= 5.0, "of 8 s and more there are {} s", film.seconds);
+    let ended = site.run(site.recorder(&["verify", site.object().to_str().unwrap()])).await;
+    let found: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!((ended.status.code(), &found["form"]), (Some(0), &"plain".into()), "{found}");
+
+    // Another upload of the same name is not put in its place.
+    let mut recorder = site.start(site.local(&arguments));
+    // The first checkpoint has hardly more than the head of the file in it.
+    recorder.logged_times(r#""message":"open part stored""#, 2).await;
+    recorder.signal(Signal::KILL);
+    recorder.ended().await;
+    site.clear_tmp();
+    let ended = site.run(recover(&["--all"])).await;
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+    assert!(ended.log.contains("there is an object"), "{}", ended.log);
+    assert_eq!(site.open_uploads().len(), 1);
+    assert_eq!(Film::open(&site.object()).seconds.to_bits(), film.seconds.to_bits());
+    let forced = site.run(recover(&["--key", "film.mp4", "--force"])).await;
+    assert_eq!(forced.status.code(), Some(0), "{}", forced.log);
+    Film::open(&site.object());
+
+    // Again, and there is nothing to do.
+    let ended = site.run(recover(&["--key", "film.mp4"])).await;
+    assert!(ended.stdout.contains(r#""outcome":"was_complete""#), "{}", ended.stdout);
+    let ended = site.run(recover(&["--key", "no-such.mp4"])).await;
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.log.contains("neither an open upload nor an object"), "{}", ended.log);
+}
+
+#[tokio::test]
+async fn a_stop_while_the_store_is_away_keeps_the_film_on_disk() {
+    let site = Site::new().await;
+    let ours = || Credentials { access_key: "film".into(), secret_key: "secret".into() };
+    let server = Server::start(&site.output(), ours()).await.unwrap();
+    let proxy = Proxy::start(&server.endpoint(), 1).await;
+    let with = |mut command: Command, endpoint: &str| {
+        command
+            .args(["--bucket", BUCKET, "--s3-endpoint", endpoint])
+            .env("AWS_ACCESS_KEY_ID", "film")
+            .env("AWS_SECRET_ACCESS_KEY", "secret");
+        command
+    };
+    let page = concat!("file://", env!("CARGO_MANIFEST_DIR"), "/src/local/testpage.html");
+    let command = site.recorder(&["--url", page, "--key", "film.mp4", "--size", "640x360"]);
+    let mut recorder = site.start(with(command, &proxy.endpoint));
+    recorder.logged(RECORDING).await;
+    proxy.set(Weather::Away);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    recorder.signal(Signal::TERM);
+    recorder.logged(r#""state":"Finishing""#).await;
+    // Not to wait for the deadline.
+    recorder.signal(Signal::TERM);
+    let ended = recorder.ended_with_leftovers().await;
+    let report = ended.report();
+    assert_eq!(ended.status.code(), Some(4), "{report}");
+    let spool = report["object"]["spool"].as_str().unwrap_or_else(|| panic!("{report}"));
+    let upload = report["object"]["upload_id"].as_str().unwrap();
+    for said in [spool, upload, "recorder recover"] {
+        assert!(ended.log.contains(said), "{said} in {}", ended.log);
+    }
+    proxy.set(Weather::Fine);
+    let command = site.recorder(&["recover", "--spool", spool]);
+    let ended = site.beside(with(command, &proxy.endpoint)).await;
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
+    let film = Film::open(&site.object());
+    let expected = report["duration_seconds"].as_f64().unwrap();
+    assert!((film.seconds - expected).abs() < 0.2, "{} of {expected} s", film.seconds);
+    site.clear_tmp();
+    server.stop().await;
+}
+
+/// Ten minutes, through the writer and the store of `--local`, seen by a browser.
+#[tokio::test]
+async fn a_browser_knows_the_length_at_once_and_seeks_with_few_bytes() {
+    let site = Site::new().await;
+    let film = site.path("film.mp4");
+    make_film(&film);
+    let fed = Command::new(feeder())
+        .args(["--seconds", "600", "--speed", "0", "--key", "long.mp4", "--output"])
+        .arg(site.output())
+        .arg("--film")
+        .arg(&film)
+        .output()
+        .await
+        .unwrap();
+    let told = String::from_utf8(fed.stdout).unwrap();
+    let report: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+    assert_eq!((&report["outcome"], &report["verified"]), (&"completed".into(), &true.into()));
+    let ten_minutes = site.output().join("long.mp4");
+    assert_eq!(verify(&ten_minutes).unwrap().problems, Vec::<String>::new());
+
+    let player = Player::serve(&ten_minutes);
+    let watching = ["--url", &player.url, "--size", "640x360", "--key", "watched.mp4"];
+    let ended = site.run(site.local(&watching)).await;
+    let log = player.log.lock().unwrap();
+    let [(duration, before), (jumped, after)] = &log.told[..] else {
+        panic!("{:?}\n{}", log.told, ended.log)
+    };
+    // The sound is half a frame longer.
+    assert!(duration.starts_with("duration=600.01"), "{duration}");
+    assert!(jumped.starts_with("jumped=300.00"), "{jumped}");
+    let moov_and_more = 3 << 20;
+    assert!(*before < moov_and_more, "{before} bytes until the length was known");
+    assert!(after - before < 3 << 20, "{} bytes for the jump", after - before);
+}
+
+#[tokio::test]
+async fn a_damaged_recording_is_told_from_a_good_one() {
+    let site = Site::new().await;
+    let ended = site.run(site.local(&["--size", "640x360", "--duration", "2s"])).await;
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
+    let film = std::fs::read(site.object()).unwrap();
+    let half = film.len() / 2;
+    for (name, bytes, code, said) in [
+        ("whole.mp4", film.clone(), 0, r#""problems":[]"#),
+        ("half.mp4", film[..half].to_vec(), 1, "is not in the file"),
+        ("empty.mp4", vec![], 1, "is no recording"),
+        ("more.mp4", [&film[..], b"more than that"].concat(), 1, "from byte"),
+    ] {
+        let path = site.path(name);
+        std::fs::write(&path, bytes).unwrap();
+        let ended = site.run(site.recorder(&["verify", path.to_str().unwrap()])).await;
+        assert_eq!(ended.status.code(), Some(code), "{name}: {}{}", ended.stdout, ended.log);
+        let told = ended.stdout + &ended.log;
+        assert!(told.contains(said), "{name}: {told}");
+    }
+}
+
+/// One recording with its trouble; returns the seconds of film that were lost.
+async fn live(stage: &Stage, name: &str, trouble: Trouble, seed: u64) -> f64 {
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let key = format!("{} {seed}.mp4", name.replace(' ', "-"));
+    let proxy = Proxy::start(&stage.endpoint, seed).await;
+    let seconds = match trouble {
+        // Long enough to fill what is there.
+        Trouble::NoRoom => 50,
+        _ => 8 + chance.u64(0..12),
+    };
+    let feeder = Feed::start(stage, &proxy.endpoint, &key, seconds, trouble);
+    // Somewhere in the film.
+    let moment = match trouble {
+        Trouble::NoRoom => chance.u64(300..3000),
+        _ => chance.u64(300..seconds * 1000 - 500),
+    };
+    let bound = match trouble {
+        Trouble::Kill | Trouble::TwoRecoveries | Trouble::KillAtTheEnd => BOUND,
+        // What waits for the writer when it gives up.
+        Trouble::NoRoom => 2.0,
+        _ => 0.0,
+    };
+    let (mut fed, report) =
+        undergo(feeder, &proxy, trouble, moment, &mut chance, stage.lasting).await;
+    drop(proxy);
+    let context = format!("{name}, seed {seed}, at {moment} of {seconds} s: {report:?}");
+    let bucket = Bucket::new(stage.client.clone(), stage.bucket);
+    let rules = Rules { older_than: Duration::ZERO, force: true, held_in: None };
+    if let Some(report) = &report {
+        fed = report["fed_ms"].as_u64().unwrap_or_else(|| panic!("{context}"));
+        let completes = !matches!(trouble, Trouble::AwayAtTheEnd | Trouble::NoRoom);
+        assert_eq!(report["outcome"] == "completed", completes, "{context}");
+        if matches!(trouble, Trouble::NoRoom) {
+            let said = report["outcome"].as_str().unwrap();
+            assert!(said.contains("--spool-disk"), "{context}");
+        }
+        if let Some(spool) = report["left"]["spool"].as_str() {
+            let recovered = recovery::recover_spool(&bucket, Path::new(spool)).await;
+            recovered.unwrap_or_else(|error| panic!("{context}: {error}"));
+            std::fs::remove_dir_all(spool).unwrap();
+        } else if !completes {
+            panic!("{context}: nothing was kept");
+        }
+    } else if matches!(trouble, Trouble::TwoRecoveries) {
+        let both = tokio::join!(
+            recovery::recover(&bucket, &key, None, &rules),
+            recovery::recover(&bucket, &key, None, &rules)
+        );
+        for recovered in [both.0, both.1] {
+            assert!(is_recovered(&recovered), "{context}: {recovered:?}");
+        }
+    } else {
+        let recovered = recovery::recover(&bucket, &key, None, &rules).await;
+        assert!(is_recovered(&recovered), "{context}: {recovered:?}");
+    }
+    let length = length(stage, &bucket, &key, &context).await;
+    #[expect(clippy::cast_precision_loss, reason = "minutes")]
+    let lost = (fed as f64 / 1000.0 - length).max(0.0);
+    assert!(lost <= bound + 0.1, "{context}: {lost} s of {fed} ms are lost");
+    lost
+}
+
+/// The example that feeds: Cargo builds it with the tests.
+fn feeder() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    let program = program.ancestors().nth(2).unwrap().join("examples/feed");
+    assert!(program.exists(), "{} is missing: cargo build --examples", program.display());
+    program
+}
+
+/// Feeds until `moment`, in milliseconds of film, and makes the trouble. Returns
+/// the milliseconds that were fed, and what a process that was not killed told.
+async fn undergo(
+    mut feeder: Feed,
+    proxy: &Proxy,
+    trouble: Trouble,
+    moment: u64,
+    chance: &mut fastrand::Rng,
+    lasting: u64,
+) -> (u64, Option<Value>) {
+    let mut fed = feeder.until(moment).await;
+    let report = match trouble {
+        Trouble::Kill | Trouble::TwoRecoveries => {
+            fed = feeder.kill().await.unwrap_or(fed);
+            None
+        }
+        Trouble::KillAtTheEnd => {
+            feeder.signal(Signal::TERM);
+            tokio::time::sleep(Duration::from_millis(chance.u64(0..80))).await;
+            fed = feeder.kill().await.unwrap_or(fed);
+            None
+        }
+        Trouble::Requests(fault, share) => {
+            proxy.set(Weather::Faulty(fault, share));
+            Some(feeder.report().await)
+        }
+        Trouble::Slow => {
+            proxy.set(Weather::Slow(8 * 1024));
+            tokio::time::sleep(Duration::from_millis(chance.u64(100..3000 * lasting))).await;
+            proxy.set(Weather::Fine);
+            Some(feeder.report().await)
+        }
+        Trouble::Away => {
+            proxy.set(Weather::Away);
+            tokio::time::sleep(Duration::from_millis(chance.u64(100..3000 * lasting))).await;
+            proxy.set(Weather::Fine);
+            Some(feeder.report().await)
+        }
+        Trouble::AwayAtTheEnd => {
+            proxy.set(Weather::Away);
+            feeder.signal(Signal::TERM);
+            Some(feeder.report().await)
+        }
+        Trouble::NoRoom => {
+            proxy.set(Weather::Away);
+            Some(feeder.report().await)
+        }
+    };
+    (fed, report)
+}
+
+/// Seconds of the film in the store, which must be a clean ordinary MP4.
+async fn length(stage: &Stage, bucket: &Bucket, key: &str, context: &str) -> f64 {
+    let Some(found) = bucket.find(key).await.unwrap() else { return 0.0 };
+    let body = bucket.read(&found, 0, found.bytes).await.unwrap().unwrap();
+    let copy = tempfile::NamedTempFile::new_in(&stage.dir).unwrap();
+    std::fs::write(copy.path(), body.collect().await.unwrap().into_bytes()).unwrap();
+    let found = verify(copy.path()).unwrap_or_else(|error| panic!("{context}: {error}"));
+    assert_eq!((found.form, &found.problems[..]), ("plain", &[][..]), "{context}");
+    found.video.unwrap().duration_seconds
+}
+
+/// Whether a recovery did what can be done: before part 1 was stored there is
+/// nothing, and whether it should have been stored by then is for the bound to say.
+fn is_recovered(recovered: &Result<recovery::Recovered, recovery::Error>) -> bool {
+    use recovery::Error::{NoBeginning, Nothing};
+    matches!(recovered, Ok(_) | Err(Nothing(_) | NoBeginning { .. }))
+}
+
+/// A feeding process.
+#[derive(Debug)]
+struct Feed {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Feed {
+    fn start(stage: &Stage, endpoint: &str, key: &str, seconds: u64, trouble: Trouble) -> Self {
+        let (memory, disk, finish) = match trouble {
+            Trouble::NoRoom => (1 << 20, 6 << 20, 60_000),
+            Trouble::AwayAtTheEnd => (64 << 20, 1 << 30, 700),
+            _ => (8 << 20, 1 << 30, 60_000 + 5000 * stage.lasting),
+        };
+        let mut child = Command::new(feeder())
+            .args(["--endpoint", endpoint, "--bucket", stage.bucket, "--key", key])
+            .args(["--seconds", &seconds.to_string(), "--speed", &SPEED.to_string()])
+            .args(["--checkpoint", &CHECKPOINT.as_millis().to_string()])
+            .args(["--spool-memory", &memory.to_string(), "--spool-disk", &disk.to_string()])
+            .args(["--finish", &finish.to_string()])
+            .arg("--film")
+            .arg(&stage.film)
+            .arg("--spool-dir")
+            .arg(&stage.dir)
+            .env("AWS_ACCESS_KEY_ID", &stage.credentials[0])
+            .env("AWS_SECRET_ACCESS_KEY", &stage.credentials[1])
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Waits until so many milliseconds of film have been fed.
+    async fn until(&mut self, millis: u64) -> u64 {
+        while let Some(line) = self.lines.next_line().await.unwrap() {
+            let fed = line.strip_prefix("fed ").unwrap_or_else(|| panic!("it ended: {line}"));
+            let fed = fed.parse().unwrap();
+            if fed >= millis {
+                return fed;
+            }
+        }
+        panic!("it said nothing")
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Kills it, and returns what it had fed if it said so meanwhile.
+    async fn kill(&mut self) -> Option<u64> {
+        self.child.kill().await.unwrap();
+        let mut fed = None;
+        while let Ok(Some(line)) = self.lines.next_line().await {
+            fed = line.strip_prefix("fed ").map(|fed| fed.parse().unwrap()).or(fed);
+        }
+        fed
+    }
+
+    /// Waits for its end and its last line.
+    async fn report(mut self) -> Value {
+        let mut last = String::new();
+        while let Some(line) = self.lines.next_line().await.unwrap() {
+            last = line;
+        }
+        self.child.wait().await.unwrap();
+        serde_json::from_str(&last).unwrap_or_else(|error| panic!("{error} in {last:?}"))
+    }
+}
+
+/// Four seconds of 8 Mbit/s: a part each five seconds, half a second as it is fed.
+fn make_film(path: &Path) {
+    let arguments = "-v error -f lavfi -i testsrc2=size=640x360:rate=30 -f lavfi \
+        -i sine=frequency=440 -t 4 -vf noise=c0s=60:c0f=t -c:v libx264 -preset ultrafast \
+        -bf 0 -g 60 -b:v 8M -pix_fmt yuv420p -c:a aac -b:a 96000 -ar 48000 -ac 2";
+    let made = std::process::Command::new("ffmpeg")
+        .args(arguments.split_whitespace())
+        .arg(path)
+        .status()
+        .unwrap();
+    assert!(made.success());
+}
+
+async fn client(endpoint: &str, key: &str, secret: &str) -> Client {
+    s3::client(ClientSettings {
+        region: Some("us-east-1".into()),
+        endpoint: Some(endpoint.to_owned()),
+        force_path_style: true,
+        credentials: Some(aws_sdk_s3::config::Credentials::new(key, secret, None, None, "test")),
+    })
+    .await
+}

@@ -1,0 +1,170 @@
+//! A proxy in front of a real S3 server that makes its faults, with a seed.
+//!
+//! It reads the head of each request, decides, and passes on what is left to pass
+//! on; every connection carries one request. It must not know what a request is for,
+//! but for completions, whose error comes with status 200.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// What is done to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// An error without anything having been done.
+    Status(u16, &'static str),
+    /// The connection is cut in the middle of the body.
+    Reset,
+    /// The request is taken, and no answer ever comes.
+    Never,
+    /// It is done, and the answer is lost.
+    LostAnswer,
+    /// Of a completion: status 200 and an error in the body, nothing done.
+    ErrorWith200,
+}
+
+/// How all requests fare at the moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Weather {
+    Fine,
+    /// This share of the requests, 0 to 1, meets the fault.
+    Faulty(Fault, f64),
+    /// Bytes a second from the client to the server, for each connection.
+    Slow(u64),
+    /// Nobody answers at this address.
+    Away,
+}
+
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    pub(crate) endpoint: String,
+    weather: watch::Sender<Weather>,
+    task: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// In front of `server`, an address with a port.
+    pub(crate) async fn start(server: &str, seed: u64) -> Self {
+        let upstream = server.trim_start_matches("http://").to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address: SocketAddr = listener.local_addr().unwrap();
+        let (weather, told) = watch::channel(Weather::Fine);
+        let chance = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (upstream, told) = (upstream.clone(), told.clone());
+                let chance = Arc::clone(&chance);
+                tokio::spawn(async move {
+                    let away = |weather: &Weather| *weather == Weather::Away;
+                    let mut gone = told.clone();
+                    tokio::select! {
+                        () = async { drop(gone.wait_for(away).await) } => {}
+                        passed = pass(client, &upstream, &told, &chance) => drop(passed),
+                    }
+                });
+            }
+        });
+        Self { endpoint: format!("http://{address}"), weather, task }
+    }
+
+    pub(crate) fn set(&self, weather: Weather) {
+        self.weather.send_replace(weather);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn pass(
+    mut client: TcpStream,
+    upstream: &str,
+    told: &watch::Receiver<Weather>,
+    chance: &Mutex<fastrand::Rng>,
+) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(client.read_u8().await?);
+    }
+    let text = String::from_utf8_lossy(&head).into_owned();
+    let length = text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<u64>().unwrap())
+    });
+    let length = length.unwrap_or(0);
+    let weather = *told.borrow();
+    let fault = match weather {
+        Weather::Faulty(fault, share) if chance.lock().unwrap().f64() < share => Some(fault),
+        _ => None,
+    };
+    let is_completion = text.starts_with("POST ") && text.contains("uploadId=");
+    let error = |status: u16, code: &str| {
+        let body = format!("<Error><Code>{code}</Code><Message>a fault</Message></Error>");
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status} Fault\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+    };
+    match fault {
+        Some(Fault::Status(status, code)) => {
+            swallow(&mut client, length).await?;
+            return client.write_all(error(status, code).as_bytes()).await;
+        }
+        Some(Fault::ErrorWith200) if is_completion => {
+            swallow(&mut client, length).await?;
+            return client.write_all(error(200, "InternalError").as_bytes()).await;
+        }
+        Some(Fault::Reset) => {
+            let most = length.max(1);
+            let some = chance.lock().unwrap().u64(0..most);
+            return swallow(&mut client, some).await;
+        }
+        Some(Fault::Never) => {
+            swallow(&mut client, length).await?;
+            // Until the client gives up.
+            let _ = client.read_u8().await;
+            return Ok(());
+        }
+        Some(Fault::LostAnswer | Fault::ErrorWith200) | None => {}
+    }
+    let mut server = TcpStream::connect(upstream).await?;
+    // One request a connection; the header is not among the signed ones.
+    let (request, headers) = text.split_once("\r\n").unwrap();
+    server.write_all(format!("{request}\r\nconnection: close\r\n{headers}").as_bytes()).await?;
+    let mut left = length;
+    let mut piece = vec![0; 16 * 1024];
+    while left > 0 {
+        let wanted = piece.len().min(usize::try_from(left).unwrap());
+        let read = client.read(&mut piece[..wanted]).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        server.write_all(&piece[..read]).await?;
+        left -= read as u64;
+        let weather = *told.borrow();
+        if let Weather::Slow(rate) = weather {
+            #[expect(clippy::cast_precision_loss, reason = "a rate")]
+            tokio::time::sleep(Duration::from_secs_f64(read as f64 / rate as f64)).await;
+        }
+    }
+    let mut answer = Vec::new();
+    if fault == Some(Fault::LostAnswer) {
+        server.read_to_end(&mut answer).await?;
+        return Ok(());
+    }
+    tokio::io::copy(&mut server, &mut client).await?;
+    client.shutdown().await
+}
+
+/// Reads so many bytes and forgets them.
+async fn swallow(client: &mut TcpStream, bytes: u64) -> std::io::Result<()> {
+    tokio::io::copy(&mut client.take(bytes), &mut tokio::io::sink()).await?;
+    Ok(())
+}
