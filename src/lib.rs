@@ -13,26 +13,41 @@
 //!
 //! [`recording`] decides when each of them starts and ends; [`media`] and
 //! [`events`] are the two vocabularies they share. ARCHITECTURE.md has the map.
+//!
+//! Without the feature `record` there is only what recovery needs.
 
+#[cfg(feature = "record")]
 pub mod browser;
+#[cfg(feature = "record")]
 pub mod capture;
+#[cfg(feature = "record")]
 pub mod children;
+#[cfg(feature = "record")]
 pub mod cli;
+#[cfg(feature = "record")]
 pub mod config;
+#[cfg(feature = "record")]
 pub mod doctor;
 pub mod error;
+#[cfg(feature = "record")]
 pub mod events;
 #[cfg(feature = "local")]
 pub mod local;
+#[cfg(feature = "record")]
 pub mod logging;
 pub mod media;
+#[cfg(feature = "record")]
 pub mod meeting;
 pub mod mp4;
+#[cfg(feature = "record")]
 pub mod recording;
 pub mod recovery;
+#[cfg(feature = "record")]
 pub mod run;
 pub mod secret;
+#[cfg(feature = "record")]
 pub mod signals;
 pub mod upload;
 pub mod verify;
+#[cfg(feature = "record")]
 pub mod writer;

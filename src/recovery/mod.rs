@@ -15,6 +15,7 @@
 //! until the upload is completed without it, and that is told.
 
 pub mod bucket;
+#[cfg(feature = "record")]
 pub mod command;
 mod prefix;
 

@@ -126,6 +126,11 @@ impl Hall {
         self.meetings().get_mut(id).map(then)
     }
 
+    /// For the Meetings API, which does not know a meeting any more that has ended.
+    fn with_open<T>(&self, id: &str, then: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        self.meetings().get_mut(id).filter(|entry| entry.meeting.is_open()).map(then)
+    }
+
     fn meetings(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         self.meetings.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -238,7 +243,7 @@ async fn create_meeting(
 }
 
 async fn get_meeting(State(hall): Shared, Path(id): Path<String>) -> Result<Json<Value>, Fault> {
-    let object = hall.with(&id, |entry| entry.object.clone());
+    let object = hall.with_open(&id, |entry| entry.object.clone());
     object
         .map(|meeting| Json(json!({ "Meeting": meeting })))
         .ok_or_else(|| not_found("Meeting", &id))
@@ -262,8 +267,9 @@ async fn create_attendee(
     let request = body(request)?;
     let external_user_id = text(&request, "ExternalUserId", 2..=64)?;
     let capabilities = request.get("Capabilities").filter(|value| value.is_object());
-    let object =
-        hall.with(&id, |entry| entry.attendee(&id, &external_user_id, capabilities).object.clone());
+    let object = hall.with_open(&id, |entry| {
+        entry.attendee(&id, &external_user_id, capabilities).object.clone()
+    });
     let object = object.ok_or_else(|| not_found("Meeting", &id))?;
     Ok((StatusCode::CREATED, Json(json!({ "Attendee": object }))))
 }
@@ -273,7 +279,7 @@ async fn get_attendee(
     Path((id, attendee)): Path<(String, String)>,
 ) -> Result<Json<Value>, Fault> {
     let found =
-        hall.with(&id, |entry| entry.attendees.get(&attendee).map(|one| one.object.clone()));
+        hall.with_open(&id, |entry| entry.attendees.get(&attendee).map(|one| one.object.clone()));
     let found = found.ok_or_else(|| not_found("Meeting", &id))?;
     found
         .map(|object| Json(json!({ "Attendee": object })))
@@ -284,8 +290,9 @@ async fn delete_attendee(
     State(hall): Shared,
     Path((id, attendee)): Path<(String, String)>,
 ) -> Result<StatusCode, Fault> {
-    let removed = hall
-        .with(&id, |entry| entry.attendees.remove(&attendee).map(|_| Arc::clone(&entry.meeting)));
+    let removed = hall.with_open(&id, |entry| {
+        entry.attendees.remove(&attendee).map(|_| Arc::clone(&entry.meeting))
+    });
     let meeting = removed
         .ok_or_else(|| not_found("Meeting", &id))?
         .ok_or_else(|| not_found("Attendee", &attendee))?;
@@ -306,7 +313,7 @@ async fn list_attendees(
     Path(id): Path<String>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Value>, Fault> {
-    let attendees = hall.with(&id, |entry| entry.attendees.clone());
+    let attendees = hall.with_open(&id, |entry| entry.attendees.clone());
     let attendees = attendees.ok_or_else(|| not_found("Meeting", &id))?;
     let count = paging.max_results.unwrap_or(PAGE).clamp(1, 100);
     let after = paging.next_token.unwrap_or_default();

@@ -1,0 +1,39 @@
+//! The Lambda `recording-task-state`: reads its variables, makes its clients once,
+//! and hands each event to `handler.rs`.
+
+mod handler;
+
+use contract::aws::{self, Bucket, Chime, Cluster, DynamoTable, Repairs};
+use contract::lambda::{Error, init_log, serve_events};
+use contract::metrics::emit;
+use contract::settings::{Reader, environment};
+use serde_json::Value;
+
+const FUNCTION: &str = "recording-task-state";
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    init_log();
+    let mut reader = Reader::new(&environment);
+    let table = aws::table::Settings::read(&mut reader);
+    let cluster = aws::cluster::Settings::read(&mut reader);
+    let chime = aws::chime::Settings::read(&mut reader);
+    let bucket = aws::bucket::Settings::read(&mut reader);
+    let repairs = aws::repairs::Settings::read(&mut reader);
+    reader.finish(())?;
+
+    let sdk = aws::config().await;
+    let services = &handler::Services {
+        table: &DynamoTable::new(&sdk, table),
+        tasks: &Cluster::new(&sdk, cluster),
+        meetings: &Chime::new(&sdk, chime),
+        objects: &Bucket::new(&sdk, bucket),
+        recovery: &Repairs::new(&sdk, repairs),
+    };
+    serve_events(FUNCTION, move |event: Value, now| async move {
+        let handler::Done { success, metrics } = handler::handle(services, &event, now).await?;
+        emit(FUNCTION, None, &metrics, now);
+        Ok(success)
+    })
+    .await
+}
