@@ -251,13 +251,3 @@ async fn a_user_of_the_pool_is_tied_to_one_of_connect_once() {
     assert_eq!(items[0]["securityProfileIds"], json!([PLAYBACK_PROFILE]));
     assert_eq!(items[0]["hierarchyGroupSummary"], Value::Null);
 }
-
-/// A browser asks first whether it may.
-#[tokio::test]
-async fn a_browser_of_the_application_may_call() {
-    let cloud = with_stubs().await;
-    let answer = cloud.call_unsigned(Method::OPTIONS, "/recording", None).await.unwrap();
-    // Without an origin there is nothing to allow; that it does not reach a Lambda counts.
-    assert!(answer.status < 500, "{answer:?}");
-    assert_eq!(cloud.logs("start-recording").await.unwrap(), "");
-}

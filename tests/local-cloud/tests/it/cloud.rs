@@ -7,10 +7,10 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption;
 use http::Method;
 use local_cloud::ecs::TaskKind;
-use local_cloud::{Cloud, Dynamodb, ORIGIN, Options, Server};
+use local_cloud::{Dynamodb, ORIGIN, Options, Server};
 use serde_json::{Value, json};
 
-use crate::support::{agent, bins, body, has_lock, settled, start, task_of, with_stubs};
+use crate::support::{Site, agent, bins, body, has_lock, settled, start, task_of, with_stubs};
 
 #[tokio::test]
 async fn a_printed_command_line_calls_the_api() {
@@ -74,7 +74,7 @@ async fn what_is_stored_is_encrypted_and_outlives_its_server() {
 #[tokio::test]
 async fn no_lambda_needs_a_right_to_the_table_that_it_does_not_have() {
     let (dynamodb, task) = (Dynamodb::Ministack, TaskKind::Stub);
-    let cloud = Cloud::start(Options { dynamodb, task, ..Options::new(bins()) }).await.unwrap();
+    let cloud = Site::start(Options { dynamodb, task, ..Options::new(bins()) }).await;
     let alice = agent(&cloud, "alice").await;
     let meeting = cloud.start_meeting("rights", &alice, 0).await.unwrap();
     let stopped = start(&cloud, &alice, &meeting).await;

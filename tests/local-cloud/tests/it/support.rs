@@ -25,9 +25,9 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    async fn start(task: TaskKind) -> Self {
+    pub(crate) async fn start(options: Options) -> Self {
         let turn = TURN.lock().await;
-        Self { cloud: Cloud::start(options(task)).await.unwrap(), _turn: turn }
+        Self { cloud: Cloud::start(options).await.unwrap(), _turn: turn }
     }
 }
 
@@ -71,7 +71,7 @@ fn options(task: TaskKind) -> Options {
 
 /// A cloud in which tasks do nothing but run until they are stopped.
 pub(crate) async fn with_stubs() -> Site {
-    Site::start(TaskKind::Stub).await
+    Site::start(options(TaskKind::Stub)).await
 }
 
 /// A cloud in which tasks are recorders, with pictures that two cores can take
@@ -88,7 +88,7 @@ pub(crate) async fn with_recorders() -> Site {
         environment: environment.map(|(name, value)| (name.to_owned(), value)).into(),
         directory: "tasks".into(),
     };
-    Site::start(task).await
+    Site::start(options(task)).await
 }
 
 /// An agent whom Connect knows, with the right to play recordings, and who has just
