@@ -27,7 +27,7 @@ pub async fn finish(
 ) -> Answer<Ending> {
     let OpenRecording { recording_id, external_meeting_id, bucket, key, .. } = open;
     let report = objects.report(bucket, key).await?;
-    let whole = report.as_ref().is_some_and(|report| has_object(&report.media));
+    let whole = report.as_ref().is_some_and(|report| report.status().is_some());
     let recovered = if whole { None } else { Some(recovery.recover(bucket, key).await?) };
     let ending = ending(task, report.as_ref(), recovered.as_ref(), now);
     let recording = table.recording(external_meeting_id, recording_id).await?;
@@ -57,10 +57,6 @@ async fn remove_attendee(
     }
 }
 
-fn has_object(media: &str) -> bool {
-    matches!(media, "complete" | "truncated")
-}
-
 /// What the recording became, by what the task, its report and the bucket say. Pure.
 fn ending(
     task: Option<&Task>,
@@ -71,8 +67,7 @@ fn ending(
     let exit_code = task.and_then(|task| task.exit_code);
     let (status, bytes, duration_seconds) = match (report, recovered) {
         (Some(report), None) => {
-            let status =
-                if report.media == "complete" { Status::Complete } else { Status::Truncated };
+            let status = report.status().unwrap_or(Status::Failed);
             (status, report.bytes, report.duration_seconds)
         }
         (_, Some(Recovered::Recovered { bytes, duration_seconds })) => {

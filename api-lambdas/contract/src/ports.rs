@@ -254,6 +254,17 @@ pub struct Report {
     pub chapters_key: Option<String>,
 }
 
+impl Report {
+    /// What the recording became; `None` where its media may still be made a file.
+    pub fn status(&self) -> Option<Status> {
+        match self.media.as_str() {
+            "complete" => Some(Status::Complete),
+            "truncated" => Some(Status::Truncated),
+            _ => None,
+        }
+    }
+}
+
 /// The bucket of the recordings, to play from.
 pub trait Objects: Send + Sync {
     /// An address at which an object can be fetched for so many minutes.

@@ -227,11 +227,8 @@ async fn report(
 /// Notes what a report says of the file. Where it says that there is none yet, the
 /// upload may still be made one.
 fn believe(recording: &mut Recording, report: Report) {
-    recording.status = match report.media.as_str() {
-        "complete" => Some(Status::Complete),
-        "truncated" => Some(Status::Truncated),
-        _ => return,
-    };
+    let Some(status) = report.status() else { return };
+    recording.status = Some(status);
     recording.duration_seconds = report.duration_seconds;
     recording.bytes = report.bytes;
     recording.chapters_key = report.chapters_key;
