@@ -101,7 +101,8 @@ pub(crate) async fn sweep(
     services: &Services<'_, impl Table, impl Tasks, impl Meetings, impl Objects, impl Recovery>,
     now: Timestamp,
 ) -> Result<Swept, Error> {
-    // In this order: a recording that is begun meanwhile is in the second list only.
+    // In this order: a recording that is begun meanwhile is in the last list only, and
+    // too young for anything to be done about it.
     let uploads = services.recovery.open_uploads().await?;
     let tasks = services.tasks.alive().await?;
     let open = services.table.open_recordings().await?;
