@@ -1,8 +1,6 @@
 //! The frame around every handler: log, request id, metrics, and the form in which
 //! the caller is answered.
 
-use std::fmt::Write as _;
-
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::DeserializeOwned;
@@ -12,6 +10,7 @@ use crate::http::{Refusal, Request, Success};
 use crate::metrics::{Metric, emit};
 
 pub use lambda_runtime::Error;
+pub use recorder::error::chain;
 
 /// The log: JSON lines with the request's id, on stdout as Lambda wants it.
 pub fn init_log() {
@@ -99,15 +98,4 @@ fn tell(refusal: &Refusal) {
 
 fn milliseconds(since: Timestamp) -> f64 {
     Timestamp::now().duration_since(since).as_secs_f64() * 1000.0
-}
-
-/// An error with its causes.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut told = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(told, ": {error}");
-        cause = error.source();
-    }
-    told
 }

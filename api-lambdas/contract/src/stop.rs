@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::items::Recording;
+use crate::lambda::chain;
 use crate::names::MeetingId;
 use crate::ports::{Answer, Meetings, Stop, Table, Tasks, Written};
 
@@ -41,7 +42,7 @@ pub async fn stop_recordings(
         {
             // The task leaves by itself; what is left is a name in the roster.
             let recording = recording.recording_id.as_str();
-            tracing::warn!(recording, error = error_text(&error), "the attendee is not removed");
+            tracing::warn!(recording, error = chain(&error), "the attendee is not removed");
         }
     }
     Ok(counts)
@@ -68,7 +69,7 @@ async fn stop_recording(
     let found = match found {
         Ok(found) => found,
         Err(error) => {
-            tracing::error!(recording = id.as_str(), error = error_text(&error), "not stopped");
+            tracing::error!(recording = id.as_str(), error = chain(&error), "not stopped");
             return false;
         }
     };
@@ -80,7 +81,7 @@ async fn stop_recording(
                 return false;
             }
             Err(error) => {
-                let error = error_text(&error);
+                let error = chain(&error);
                 tracing::error!(recording = id.as_str(), task, error, "the task is not stopped");
                 return false;
             }
@@ -93,13 +94,9 @@ async fn stop_recording(
             true
         }
         Err(error) => {
-            let error = error_text(&error);
+            let error = chain(&error);
             tracing::error!(recording = id.as_str(), error, "stopped, but not closed");
             false
         }
     }
-}
-
-fn error_text(error: &crate::ports::Fault) -> String {
-    crate::lambda::chain(error)
 }
