@@ -6,21 +6,33 @@ use jiff::Timestamp;
 
 use crate::items::{OpenRecording, Status};
 use crate::names::RecordingId;
-use crate::ports::{Answer, Ending, Meetings, Objects, Recovered, Recovery, Report, Table};
+use crate::ports::{Answer, Ending, Meetings, Objects, Recovered, Recovery, Report, Table, Tasks};
 use crate::task::Task;
 
 /// How long a reason may be in an item, in characters.
 const LONGEST_REASON: usize = 500;
 
+/// The services of whoever settles recordings.
+#[derive(Debug)]
+pub struct Services<'a, T, K, M, O, R> {
+    pub table: &'a T,
+    pub tasks: &'a K,
+    pub meetings: &'a M,
+    pub objects: &'a O,
+    pub recovery: &'a R,
+}
+
 /// Settles a recording whose task is dead, or never was: `task` is what ECS still
 /// knows of it. An error means that it is to be done again.
 pub async fn finish(
-    (table, meetings, objects, recovery): (
-        &impl Table,
-        &impl Meetings,
-        &impl Objects,
-        &impl Recovery,
-    ),
+    &Services { table, meetings, objects, recovery, .. }: &Services<
+        '_,
+        impl Table,
+        impl Tasks,
+        impl Meetings,
+        impl Objects,
+        impl Recovery,
+    >,
     open: &OpenRecording,
     task: Option<&Task>,
     now: Timestamp,

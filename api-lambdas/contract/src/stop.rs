@@ -17,10 +17,18 @@ pub struct Counts {
     pub recordings_not_stopped: u32,
 }
 
+/// The services that a stop needs.
+#[derive(Debug)]
+pub struct Services<'a, T, K, M> {
+    pub table: &'a T,
+    pub tasks: &'a K,
+    pub meetings: &'a M,
+}
+
 /// Stops what is in progress. `chime_meeting_id` is the meeting in Chime, if it is
 /// known: the recording's attendee is removed from it. `why` is for ECS.
 pub async fn stop_recordings(
-    (table, tasks, meetings): (&impl Table, &impl Tasks, &impl Meetings),
+    &Services { table, tasks, meetings }: &Services<'_, impl Table, impl Tasks, impl Meetings>,
     meeting: &MeetingId,
     chime_meeting_id: Option<&str>,
     why: &str,

@@ -16,7 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use contract::finish::finish;
+use contract::finish::{Services, finish};
 use contract::items::{OpenRecording, Recording};
 use contract::lambda::{Error, chain};
 use contract::metrics::Metric;
@@ -40,16 +40,6 @@ const UPLOAD_AGE: Duration = Duration::from_hours(1);
 
 /// How many recordings are looked at at once.
 const AT_ONCE: usize = 16;
-
-/// The services that this takes.
-#[derive(Debug)]
-pub(crate) struct Services<'a, T, K, M, O, R> {
-    pub(crate) table: &'a T,
-    pub(crate) tasks: &'a K,
-    pub(crate) meetings: &'a M,
-    pub(crate) objects: &'a O,
-    pub(crate) recovery: &'a R,
-}
 
 /// What was found and mended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -178,18 +168,12 @@ async fn mend(
 }
 
 async fn try_mend(
-    Services { table, tasks, meetings, objects, recovery }: &Services<
-        '_,
-        impl Table,
-        impl Tasks,
-        impl Meetings,
-        impl Objects,
-        impl Recovery,
-    >,
+    services: &Services<'_, impl Table, impl Tasks, impl Meetings, impl Objects, impl Recovery>,
     open: &OpenRecording,
     alive: &[Task],
     now: Timestamp,
 ) -> Answer<Done> {
+    let &Services { table, tasks, .. } = services;
     let id = &open.recording_id;
     let recording = table.recording(&open.external_meeting_id, id).await?;
     match decide(open, recording.as_ref(), alive, now) {
@@ -204,13 +188,17 @@ async fn try_mend(
             Ok(Done::Told)
         }
         Step::Settle => {
-            // ECS knows it for an hour after its death.
-            let dead = tasks.of(id).await?.into_iter().max_by_key(|task| task.stopped_at);
+            // ECS knows it for an hour after its death. Only where the item does not
+            // know its task all that ended have to be looked through.
+            let dead = match recording.and_then(|recording| recording.task) {
+                Some(task) => tasks.get(&task).await?,
+                None => tasks.of(id).await?.into_iter().max_by_key(|task| task.stopped_at),
+            };
             // It has come to life since the list was made.
             if dead.as_ref().is_some_and(|task| !task.is_dead()) {
                 return Ok(Done::Nothing);
             }
-            finish((*table, *meetings, *objects, *recovery), open, dead.as_ref(), now).await?;
+            finish(services, open, dead.as_ref(), now).await?;
             Ok(Done::Settled)
         }
     }

@@ -5,7 +5,7 @@
 //! more, and is left alone.
 
 use contract::aws::cluster::task_of_event;
-use contract::finish::finish;
+use contract::finish::{Services, finish};
 use contract::http::Success;
 use contract::items::OpenRecording;
 use contract::lambda::Error;
@@ -16,16 +16,6 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 const TEXT: &str = "Recording Task State succeed!";
-
-/// The services that this takes.
-#[derive(Debug)]
-pub(crate) struct Services<'a, T, K, M, O, R> {
-    pub(crate) table: &'a T,
-    pub(crate) tasks: &'a K,
-    pub(crate) meetings: &'a M,
-    pub(crate) objects: &'a O,
-    pub(crate) recovery: &'a R,
-}
 
 /// What was done, and the numbers about it.
 #[derive(Debug, PartialEq)]
@@ -63,11 +53,10 @@ async fn settle(
     task: &Task,
     now: Timestamp,
 ) -> Result<Done, Error> {
-    let Services { table, tasks, meetings, objects, recovery } = services;
-    if is_recorded_by_another(*table, *tasks, open, task).await? {
+    if is_recorded_by_another(services.table, services.tasks, open, task).await? {
         return Ok(done("another task records", Vec::new()));
     }
-    let ending = finish((*table, *meetings, *objects, *recovery), open, Some(task), now).await?;
+    let ending = finish(services, open, Some(task), now).await?;
     let status = ending.status;
     let mut metrics = vec![Metric::count("Settled", 1)];
     if !matches!(status, contract::items::Status::Complete | contract::items::Status::Empty) {

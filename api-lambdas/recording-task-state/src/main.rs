@@ -4,6 +4,7 @@
 mod handler;
 
 use contract::aws::{self, Bucket, Chime, Cluster, DynamoTable, Repairs};
+use contract::finish::Services;
 use contract::lambda::{Error, init_log, serve_events};
 use contract::metrics::emit;
 use contract::settings::{Reader, environment};
@@ -23,7 +24,7 @@ async fn main() -> Result<(), Error> {
     reader.finish(())?;
 
     let sdk = aws::config().await;
-    let services = &handler::Services {
+    let services = &Services {
         table: &DynamoTable::new(&sdk, table),
         tasks: &Cluster::new(&sdk, cluster),
         meetings: &Chime::new(&sdk, chime),

@@ -11,7 +11,7 @@ use contract::http::{Success, text};
 use contract::lambda::Error;
 use contract::names::MeetingId;
 use contract::ports::{Meetings, Table, Tasks};
-use contract::stop::{Counts, stop_recordings};
+use contract::stop::{Counts, Services, stop_recordings};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -23,17 +23,9 @@ const WHY: &str = "The meeting has ended";
 /// The one event of Chime that means something here.
 const MEETING_ENDED: &str = "chime:MeetingEnded";
 
-/// The services that a stop needs.
-#[derive(Debug)]
-pub(crate) struct Services<'a, T, K, M> {
-    pub(crate) table: &'a T,
-    pub(crate) tasks: &'a K,
-    pub(crate) meetings: &'a M,
-}
-
 /// `event` is whatever came: one of another form must not come for ever.
 pub(crate) async fn handle(
-    &Services { table, tasks, meetings }: &Services<'_, impl Table, impl Tasks, impl Meetings>,
+    services: &Services<'_, impl Table, impl Tasks, impl Meetings>,
     event: &Value,
     now: Timestamp,
 ) -> Result<Success, Error> {
@@ -44,7 +36,7 @@ pub(crate) async fn handle(
     // The meeting that ended, not the one of the table: as a rule it is gone, and
     // its attendees with it.
     let in_chime = text(detail, "meetingId");
-    let counts = stop_recordings((table, tasks, meetings), &meeting, in_chime, WHY, now).await?;
+    let counts = stop_recordings(services, &meeting, in_chime, WHY, now).await?;
     match counts.recordings_not_stopped {
         0 => Ok(Success::new(TEXT, counts)),
         more => Err(format!("the meeting has ended, but not {more} of its recordings").into()),

@@ -6,6 +6,7 @@ mod handler;
 use contract::aws::{self, Chime, Cluster, DynamoTable};
 use contract::lambda::{Error, init_log, serve_events};
 use contract::settings::{Reader, environment};
+use contract::stop::Services;
 use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,7 +19,7 @@ async fn main() -> Result<(), Error> {
     reader.finish(())?;
 
     let sdk = aws::config().await;
-    let services = &handler::Services {
+    let services = &Services {
         table: &DynamoTable::new(&sdk, table),
         tasks: &Cluster::new(&sdk, cluster),
         meetings: &Chime::new(&sdk, chime),

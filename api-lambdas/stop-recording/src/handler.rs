@@ -12,7 +12,7 @@ use contract::http::{Refusal, Request, Success, text};
 use contract::identity::Caller;
 use contract::names::MeetingId;
 use contract::ports::{Fault, Meetings, Table, Tasks};
-use contract::stop::{Counts, stop_recordings};
+use contract::stop::{Counts, Services, stop_recordings};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -22,16 +22,8 @@ const LATER: &str = "Stop Recording Error, please try again later";
 /// What ECS is told.
 const WHY: &str = "Stopped by the owner of the meeting";
 
-/// The services that a stop needs.
-#[derive(Debug)]
-pub(crate) struct Services<'a, T, K, M> {
-    pub(crate) table: &'a T,
-    pub(crate) tasks: &'a K,
-    pub(crate) meetings: &'a M,
-}
-
 pub(crate) async fn handle(
-    &Services { table, tasks, meetings }: &Services<'_, impl Table, impl Tasks, impl Meetings>,
+    services: &Services<'_, impl Table, impl Tasks, impl Meetings>,
     caller: &Caller,
     request: &Request,
     now: Timestamp,
@@ -44,7 +36,7 @@ pub(crate) async fn handle(
         caller.username.as_deref().filter(|name| !name.is_empty()).ok_or_else(|| {
             Refusal::new(400, "Must provide meeting owner username", "no_username")
         })?;
-    let meeting = table.meeting(&id).await.map_err(later("meeting"))?;
+    let meeting = services.table.meeting(&id).await.map_err(later("meeting"))?;
     let meeting = meeting.ok_or_else(|| nothing_in_progress("meeting_not_found"))?;
     // Before anything is told about the meeting's recordings.
     if meeting.owner_username != username {
@@ -52,7 +44,7 @@ pub(crate) async fn handle(
         return Err(Refusal::new(400, message, "not_the_owner"));
     }
     let in_chime = Some(meeting.chime_meeting_id.as_str());
-    let counts = stop_recordings((table, tasks, meetings), &id, in_chime, WHY, now).await;
+    let counts = stop_recordings(services, &id, in_chime, WHY, now).await;
     let counts = counts.map_err(later("recordings"))?;
     if counts == Counts::default() {
         return Err(nothing_in_progress("nothing_in_progress"));

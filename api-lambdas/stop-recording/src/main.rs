@@ -7,6 +7,7 @@ use contract::aws::{self, Chime, Cluster, DynamoTable};
 use contract::identity::Guard;
 use contract::lambda::{Error, init_log, serve_http};
 use contract::settings::{Reader, environment};
+use contract::stop::Services;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -19,7 +20,7 @@ async fn main() -> Result<(), Error> {
     reader.finish(())?;
 
     let sdk = aws::config().await;
-    let services = &handler::Services {
+    let services = &Services {
         table: &DynamoTable::new(&sdk, table),
         tasks: &Cluster::new(&sdk, cluster),
         meetings: &Chime::new(&sdk, chime),
