@@ -4,6 +4,8 @@
 use std::fmt;
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
@@ -231,6 +233,13 @@ impl Agent {
 
     pub fn id_token(&self) -> &str {
         &self.id_token
+    }
+
+    /// What the token says.
+    pub(crate) fn claims(&self) -> Value {
+        let claims = self.id_token.split('.').nth(1).unwrap_or_default();
+        let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap_or_default();
+        serde_json::from_slice(&claims).unwrap_or_default()
     }
 
     /// Keys of the identity pool.

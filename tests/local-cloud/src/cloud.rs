@@ -15,11 +15,12 @@ use crate::dynamodb::DynamoDb;
 use crate::ecs::{self, Ecs, TaskKind};
 use crate::events::Events;
 use crate::gate::Gate;
+use crate::meetings::MeetingHandle;
 use crate::ministack::{ACCOUNT, Ministack};
 use crate::model::{self, Model};
 use crate::policies::{EXECUTION_ROLE, TASK_ROLE, role_arn};
 use crate::servers::{self, cache, free_ports, on_path, search_path, variable};
-use crate::setup::{self, Cluster, GROUP, INSTANCE, Made, Parts, TABLE, set_up};
+use crate::setup::{self, Cluster, GROUP, INSTANCE, Made, Parts, Pool, TABLE, set_up};
 use crate::sigv4::{self, Call, Caller, Keys, REGION};
 use crate::store::{self, BUCKET, Store};
 
@@ -405,9 +406,40 @@ impl Cloud {
     /// An agent as `plan` says, signed in.
     pub async fn agent_as(&self, plan: Plan) -> Result<Agent, Error> {
         self.connect.put_user(plan.connect_user());
+        self.user_of(&self.made.pool, plan).await
+    }
+
+    /// Somebody of another application of the same account: its own pools, but the
+    /// right to call this API.
+    pub async fn stranger(&self, plan: Plan) -> Result<Agent, Error> {
+        let pool = setup::make_pool(self.ministack.root()).await?;
+        setup::admit_agents(self.ministack.root(), &pool).await?;
+        self.user_of(&pool, plan).await
+    }
+
+    async fn user_of(&self, pool: &Pool, plan: Plan) -> Result<Agent, Error> {
         let sign_in = Caller::new(self.http.clone(), self.ministack.endpoint(), None);
-        let made = (&self.made.pool, &self.api);
-        Ok(Agent::make(self.ministack.root(), sign_in, made, plan).await?)
+        Ok(Agent::make(self.ministack.root(), sign_in, (pool, &self.api), plan).await?)
+    }
+
+    /// A token that the pool has signed: the agent's, with these claims changed.
+    pub async fn token(&self, agent: &Agent, changed: &Value) -> Result<String, Error> {
+        let mut claims = agent.claims();
+        for (claim, value) in changed.as_object().into_iter().flatten() {
+            claims[claim] = value.clone();
+        }
+        let answer = self.ministack.token(&self.made.pool.id, &claims).await?;
+        Ok(setup::text("/_test/tokens", &answer, "token")?)
+    }
+
+    /// The ids of the attendees who are connected.
+    pub async fn present(&self, meeting: &MeetingHandle) -> Result<Vec<String>, Error> {
+        let path = format!("/control/{}", meeting.chime_meeting_id);
+        let meetings = self.unguarded_meetings();
+        let described = meetings.rest("chime", Method::GET, &path, &Value::Null).await?;
+        let clients = described["clients"].as_array().into_iter().flatten();
+        let present = clients.filter(|client| client["connected"] == true);
+        Ok(present.filter_map(|client| client["attendeeId"].as_str().map(str::to_owned)).collect())
     }
 
     /// The test meeting itself, where nobody is asked for rights.

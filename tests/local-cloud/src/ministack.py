@@ -1,10 +1,11 @@
 """ministack, with what the local cloud needs beyond it. Started by ministack.rs.
 
-Each change has its reason beside it. Two additions are asked for over HTTP, on
+Each change has its reason beside it. Three additions are asked for over HTTP, on
 loopback and for tests only, since they hand out and take secrets:
 
     POST /_test/authorize  who signed with this key, and whether they may do that
     POST /_test/sessions   credentials that functions get for their role
+    POST /_test/tokens     a token of a pool that says what the pool would not
 
 The version is pinned: what is replaced here is ministack's own inside.
 """
@@ -13,6 +14,7 @@ import json
 import os
 
 import ministack.app as ministack
+import ministack.services.cognito as cognito
 import ministack.services.eventbridge as eventbridge
 import ministack.services.lambda_svc as functions
 import ministack.services.sts as sts
@@ -118,7 +120,15 @@ def take_sessions(given):
     return {}
 
 
-ADDITIONS = {"/_test/authorize": authorize, "/_test/sessions": take_sessions}
+def sign(asked):
+    return {"token": cognito._signed_jwt(asked["claims"], asked["pool"], "id")}
+
+
+ADDITIONS = {
+    "/_test/authorize": authorize,
+    "/_test/sessions": take_sessions,
+    "/_test/tokens": sign,
+}
 inner = ministack.app
 
 

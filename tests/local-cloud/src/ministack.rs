@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::servers::{self, Server, Spec, on_path};
 use crate::sigv4::{self, Caller, Keys};
@@ -99,5 +99,11 @@ impl Ministack {
         } });
         let path = "/_test/sessions";
         self.caller.rest("lambda", http::Method::POST, path, &session).await.map(drop)
+    }
+
+    /// A token with these claims, signed with the key of the pool.
+    pub(crate) async fn token(&self, pool: &str, claims: &Value) -> Result<Value, sigv4::Error> {
+        let asked = json!({ "pool": pool, "claims": claims });
+        self.caller.rest("cognito-idp", http::Method::POST, "/_test/tokens", &asked).await
     }
 }

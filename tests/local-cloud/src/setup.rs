@@ -164,7 +164,7 @@ async fn make_table(tables: &Caller) -> Result<(), Error> {
     Ok(())
 }
 
-async fn make_pool(root: &Caller) -> Result<Pool, Error> {
+pub(crate) async fn make_pool(root: &Caller) -> Result<Pool, Error> {
     const POOL: &str = "AWSCognitoIdentityProviderService.CreateUserPool";
     const CLIENT: &str = "AWSCognitoIdentityProviderService.CreateUserPoolClient";
     const IDENTITIES: &str = "AWSCognitoIdentityService.CreateIdentityPool";
@@ -356,7 +356,7 @@ async fn make_rules(root: &Caller) -> Result<(), Error> {
 }
 
 /// Gives the agents' role to whoever is signed in.
-async fn admit_agents(root: &Caller, pool: &Pool) -> Result<(), Error> {
+pub(crate) async fn admit_agents(root: &Caller, pool: &Pool) -> Result<(), Error> {
     let roles = json!({
         "IdentityPoolId": pool.identities,
         "Roles": { "authenticated": role_arn(AGENT_ROLE) },

@@ -37,7 +37,10 @@ pub(crate) struct Sound {
     pipeline: gst::Pipeline,
     source: gst_app::AppSrc,
     sink: gst_app::AppSink,
+    /// The packet whose turn it is.
     next: u64,
+    /// Packets made. The encoder hears no gap where packets were left out.
+    encoded: u64,
 }
 
 /// The pitch of the participant with this look, in Hz. A quarter of an octave
@@ -60,7 +63,12 @@ impl Sound {
         let source = named("in").downcast().expect("it is an appsrc");
         let sink = named("out").downcast().expect("it is an appsink");
         pipeline.set_state(gst::State::Playing).map_err(|_| Error::Ended)?;
-        Ok(Self { pipeline, source, sink, next: 0 })
+        Ok(Self { pipeline, source, sink, next: 0, encoded: 0 })
+    }
+
+    /// Leaves a packet out that nobody would hear.
+    pub(crate) fn skip(&mut self) {
+        self.next += 1;
     }
 
     /// The next packet, with these looks speaking. Takes well under a millisecond.
@@ -69,9 +77,10 @@ impl Sound {
         let samples = (first..first + PACKET).flat_map(|n| sample(n, speaking).to_le_bytes());
         let mut buffer = gst::Buffer::from_mut_slice(samples.collect::<Vec<u8>>());
         let writable = buffer.get_mut().expect("a fresh buffer has one owner");
-        writable.set_pts(gst::ClockTime::from_mseconds(self.next * 20));
+        writable.set_pts(gst::ClockTime::from_mseconds(self.encoded * 20));
         writable.set_duration(gst::ClockTime::from_mseconds(20));
         self.next += 1;
+        self.encoded += 1;
         self.source.push_buffer(buffer).map_err(|_| Error::Ended)?;
         let sample = self.sink.try_pull_sample(gst::ClockTime::SECOND).ok_or(Error::Ended)?;
         let map = sample.buffer().and_then(|buffer| buffer.map_readable().ok());

@@ -5,7 +5,7 @@ use local_cloud::agent::Plan;
 use local_cloud::{Agent, PLAYBACK_PROFILE};
 use serde_json::{Value, json};
 
-use crate::support::{agent, agent_of, body, start, with_stubs};
+use crate::support::{agent, agent_of, assert_ok, body, start, with_stubs};
 
 #[tokio::test]
 async fn only_who_signs_and_has_the_token_of_the_pool_is_let_in() {
@@ -26,7 +26,22 @@ async fn only_who_signs_and_has_the_token_of_the_pool_is_let_in() {
         let turned: String = signature.chars().rev().collect();
         format!("{rest}.{turned}")
     };
+    let stranger = cloud.stranger(Plan::new("alice")).await.unwrap();
+    let now = jiff::Timestamp::now().as_second();
+    let changed = async |claims: Value| cloud.token(&alice, &claims).await.unwrap();
+    // The clocks may differ by a minute.
+    let expired = changed(json!({ "exp": now - 70 })).await;
+    let of_tomorrow = changed(json!({ "auth_time": now + 86_400 })).await;
+    let of_an_app = changed(json!({ "aud": "another" })).await;
+    let of_an_issuer = changed(json!({ "iss": "https://idp.example.com/pool" })).await;
+    let for_access = changed(json!({ "token_use": "access" })).await;
     for (name, token, status, message) in [
+        ("an expired one", Some(expired.as_str()), 403, "Claim is expired or invalid"),
+        ("of tomorrow", Some(of_tomorrow.as_str()), 403, "Claim is expired or invalid"),
+        ("of another application", Some(of_an_app.as_str()), 403, "Claim audience is invalid"),
+        ("of another issuer", Some(of_an_issuer.as_str()), 403, "Claim issuer is invalid"),
+        ("no ID token", Some(for_access.as_str()), 403, "Claim token_use is not id"),
+        ("of another pool", Some(stranger.id_token()), 403, "Claim made for unknown kid"),
         ("none", None, 401, "Requested token is missing"),
         ("no token", Some("x"), 401, "Requested token is invalid"),
         ("a changed one", Some(tampered.as_str()), 403, "Token signature is invalid"),
@@ -36,7 +51,18 @@ async fn only_who_signs_and_has_the_token_of_the_pool_is_let_in() {
         assert_eq!((answer.status, &answer.body["message"]), (status, &json!(message)), "{name}");
         assert!(answer.body["reqId"].is_string(), "{name}: {answer:?}");
     }
+    // Who may sign, but for another pool.
+    for token in [alice.id_token(), stranger.id_token()] {
+        let asked = Some(&asked);
+        let answer = stranger.call(Method::POST, "/recording", asked, Some(token)).await.unwrap();
+        let message = json!("Caller is not a user of the user pool");
+        assert_eq!((answer.status, &answer.body["message"]), (403, &message));
+    }
     assert_eq!(cloud.ecs().run_calls(), 0);
+    // None of them was refused for how it was made.
+    let late = changed(json!({ "exp": now - 30 })).await;
+    let answer = alice.call(Method::POST, "/recording", Some(&asked), Some(&late)).await.unwrap();
+    assert_ok(&cloud, "start-recording", &answer).await;
     // No token has come into any log.
     let log = cloud.logs("start-recording").await.unwrap();
     assert!(!log.contains(alice.id_token()) && !log.contains(bob.id_token()));

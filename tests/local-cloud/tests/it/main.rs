@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod api;
+mod application;
 mod cloud;
 mod load;
 mod product;

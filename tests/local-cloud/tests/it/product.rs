@@ -8,18 +8,9 @@ use local_cloud::{Agent, Cloud, MeetingHandle, Server};
 use serde_json::{Value, json};
 
 use crate::support::{
-    agent, bins, has_lock, open_recordings, recording, settled, start, task_of, until,
+    agent, bins, films, has_lock, open_recordings, recording, settled, start, task_of, until,
     with_recorders,
 };
-
-/// In a recorder's log once it films.
-const FILMS: &str = r#""state":"Recording""#;
-
-async fn films(cloud: &Cloud, id: &str) {
-    let task = task_of(cloud, id);
-    until("the recorder films", async || cloud.ecs().log(&task.arn).contains(FILMS).then_some(()))
-        .await;
-}
 
 /// Waits until the upload of the recording has a part.
 async fn is_stored(cloud: &Cloud, key: &str) {

@@ -176,3 +176,12 @@ pub(crate) fn task_of(cloud: &Cloud, recording: &str) -> local_cloud::ecs::TaskV
     assert_eq!(tasks.len(), 1, "{tasks:?}");
     tasks.into_iter().next().unwrap()
 }
+
+/// In a recorder's log once it films.
+const FILMS: &str = r#""state":"Recording""#;
+
+pub(crate) async fn films(cloud: &Cloud, id: &str) {
+    let task = task_of(cloud, id);
+    until("the recorder films", async || cloud.ecs().log(&task.arn).contains(FILMS).then_some(()))
+        .await;
+}
