@@ -2,11 +2,12 @@
 //! a page that plays the film and tells how it went.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// What a line delivers at once, and how often: 25 Mbit/s.
@@ -42,7 +43,7 @@ pub(crate) struct Log {
 #[derive(Debug)]
 pub(crate) struct Player {
     pub(crate) url: String,
-    pub(crate) log: Arc<Mutex<Log>>,
+    pub(crate) log: watch::Sender<Log>,
     task: JoinHandle<()>,
 }
 
@@ -55,14 +56,20 @@ impl Player {
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = socket.listen(16).unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let log = Arc::new(Mutex::new(Log::default()));
-        let kept = Arc::clone(&log);
+        let log = watch::Sender::new(Log::default());
+        let kept = log.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, Arc::clone(&film), Arc::clone(&kept)));
+                tokio::spawn(answer(stream, Arc::clone(&film), kept.clone()));
             }
         });
         Self { url, log, task }
+    }
+
+    /// Waits until the page has told so much.
+    pub(crate) async fn told(&self, times: usize) {
+        let enough = |log: &Log| log.told.len() >= times;
+        self.log.subscribe().wait_for(enough).await.expect("the sender is held here");
     }
 }
 
@@ -75,7 +82,7 @@ impl Drop for Player {
 async fn answer(
     mut stream: TcpStream,
     film: Arc<[u8]>,
-    log: Arc<Mutex<Log>>,
+    log: watch::Sender<Log>,
 ) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -84,9 +91,7 @@ async fn answer(
     let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
     let target = head.split(' ').nth(1).unwrap_or_default();
     if let Some((_, told)) = target.split_once("told?") {
-        let mut log = log.lock().unwrap();
-        let sent = log.sent;
-        log.told.push((told.to_owned(), sent));
+        log.send_modify(|log| log.told.push((told.to_owned(), log.sent)));
     }
     if !target.ends_with("film.mp4") {
         let length = PAGE.len();
@@ -107,7 +112,7 @@ async fn answer(
     stream.write_all(answer.as_bytes()).await?;
     for piece in film[first..=last].chunks(PIECE) {
         stream.write_all(piece).await?;
-        log.lock().unwrap().sent += piece.len();
+        log.send_modify(|log| log.sent += piece.len());
         tokio::time::sleep(PAUSE).await;
     }
     stream.shutdown().await

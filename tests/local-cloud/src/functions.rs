@@ -102,6 +102,14 @@ impl Function {
         names.map(|name| (*name, values.get(name).map_or("", String::as_str))).collect()
     }
 
+    /// Those of its variables that say no address, made up.
+    pub(crate) fn environment_with(
+        &self,
+        value: impl Fn(&str) -> String,
+    ) -> BTreeMap<&'static str, String> {
+        self.variables.iter().map(|name| (*name, value(name))).collect()
+    }
+
     /// A package whose program calls the binary in `bins`: the binary itself, built
     /// for debugging, has more bytes than an upload may have.
     pub(crate) fn package(&self, bins: &Path) -> Vec<u8> {

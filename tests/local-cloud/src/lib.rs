@@ -21,6 +21,7 @@ pub mod agent;
 mod attributes;
 mod chime;
 mod cloud;
+pub mod cold_start;
 pub mod connect;
 mod dynamodb;
 pub mod ecs;

@@ -23,7 +23,13 @@ struct Args {
     /// given
     #[arg(long, value_name = "FOLDER")]
     bins: Option<PathBuf>,
+    /// Measures how fast the Lambdas in this folder start, and does nothing else
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["participants", "port", "bins"])]
+    cold_start: Option<PathBuf>,
 }
+
+/// Processes of each Lambda.
+const COLD_STARTS: usize = 15;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -42,6 +48,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
+    if let Some(folder) = args.cold_start {
+        tell(&local_cloud::cold_start::measure(&folder, COLD_STARTS).await?);
+        return Ok(());
+    }
     // Before anything is started that a signal would leave behind.
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

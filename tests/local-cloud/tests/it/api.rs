@@ -5,7 +5,7 @@ use local_cloud::agent::Plan;
 use local_cloud::{Agent, PLAYBACK_PROFILE};
 use serde_json::{Value, json};
 
-use crate::support::{agent, agent_of, assert_ok, body, start, with_stubs};
+use crate::support::{agent, agent_of, assert_ok, bins, body, start, with_stubs};
 
 #[tokio::test]
 async fn only_who_signs_and_has_the_token_of_the_pool_is_let_in() {
@@ -276,4 +276,12 @@ async fn a_user_of_the_pool_is_tied_to_one_of_connect_once() {
     let items = cloud.table_items(&format!("CUC#{id}")).await.unwrap();
     assert_eq!(items[0]["securityProfileIds"], json!([PLAYBACK_PROFILE]));
     assert_eq!(items[0]["hierarchyGroupSummary"], Value::Null);
+}
+
+#[tokio::test]
+async fn every_function_starts_and_answers_without_any_other_service() {
+    let table = local_cloud::cold_start::measure(&bins(), 2).await.unwrap();
+    let rows: Vec<_> = table.lines().filter(|line| line.contains(" MiB")).collect();
+    assert_eq!(rows.len(), 9, "{table}");
+    assert_eq!(rows.iter().filter(|row| row.matches(" ms").count() == 2).count(), 8, "{table}");
 }
