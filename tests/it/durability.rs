@@ -18,7 +18,6 @@ use recorder::config::environment;
 use recorder::local::{BUCKET, Credentials, Server};
 use recorder::recovery::bucket::Bucket;
 use recorder::recovery::{self, Rules};
-use recorder::upload::s3::{self, ClientSettings};
 use recorder::verify::verify;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -32,7 +31,7 @@ use crate::support::film::Film;
 use crate::support::proxy::{Fault, Proxy, Weather};
 use crate::support::ranges::Player;
 use crate::support::recorder::{RECORDING, Site};
-use crate::support::servers::{ACCESS_KEY, EncryptingStore, SECRET_KEY};
+use crate::support::servers::{ACCESS_KEY, EncryptingStore, SECRET_KEY, client};
 
 /// Seeds of each fault, unless told otherwise.
 const SEEDS: u64 = 20;
@@ -41,7 +40,7 @@ const SEEDS: u64 = 20;
 /// minutes instead of three seconds.
 const LONG: u64 = 60;
 
-/// Of these the first ones go to the other server, nobody's relation of ours.
+/// Of these the first ones go to each of two other servers, nobody's relation of ours.
 const SEEDS_ELSEWHERE: u64 = 3;
 
 /// How many films are fed at once: they mostly wait.
@@ -126,16 +125,32 @@ async fn whatever_happens_no_recording_is_lost() {
         endpoint: other.endpoint.clone(),
         bucket: "films",
         client: other_client,
-        film,
+        film: film.clone(),
         dir: site.path("tmp"),
         credentials: [ACCESS_KEY.into(), SECRET_KEY.into()],
+    });
+    let third_client = client(&other.ministack, "test", "test").await;
+    third_client.create_bucket().bucket("films").send().await.unwrap();
+    let and_there = Arc::new(Stage {
+        lasting,
+        endpoint: other.ministack.clone(),
+        bucket: "films",
+        client: third_client,
+        film,
+        dir: site.path("tmp"),
+        credentials: ["test".into(), "test".into()],
     });
 
     let room = Arc::new(Semaphore::new(AT_ONCE));
     let mut runs = JoinSet::new();
     for (name, trouble) in TROUBLES {
         for seed in 0..seeds {
-            let stage = Arc::clone(if seed < SEEDS_ELSEWHERE { &elsewhere } else { &here });
+            let stage = match seed / SEEDS_ELSEWHERE {
+                0 => &elsewhere,
+                1 => &and_there,
+                _ => &here,
+            };
+            let stage = Arc::clone(stage);
             let room = Arc::clone(&room);
             runs.spawn(async move {
                 let _turn = room.acquire_owned().await.unwrap();
@@ -571,14 +586,4 @@ fn make_film(path: &Path) {
         .status()
         .unwrap();
     assert!(made.success());
-}
-
-async fn client(endpoint: &str, key: &str, secret: &str) -> Client {
-    s3::client(ClientSettings {
-        region: Some("us-east-1".into()),
-        endpoint: Some(endpoint.to_owned()),
-        force_path_style: true,
-        credentials: Some(aws_sdk_s3::config::Credentials::new(key, secret, None, None, "test")),
-    })
-    .await
 }

@@ -24,6 +24,8 @@ pub(crate) const REGION: &str = "us-east-1";
 pub(crate) struct EncryptingStore {
     _servers: [Server; 2],
     pub(crate) endpoint: String,
+    /// The key service, which is an S3 server too, of other authors.
+    pub(crate) ministack: String,
     /// ARN of a key that encrypts.
     pub(crate) key: String,
 }
@@ -35,6 +37,7 @@ impl EncryptingStore {
     /// Starts both with everything they write under `dir`.
     pub(crate) async fn start(dir: &Path) -> Self {
         let kms_port = free_ports(1)[0];
+        let ministack = format!("http://127.0.0.1:{kms_port}");
         let kms = Server::start(
             Command::new("ministack").env("GATEWAY_PORT", kms_port.to_string()).current_dir(dir),
         );
@@ -47,7 +50,7 @@ impl EncryptingStore {
                 "actions": ["Admin", "Read", "Write", "List", "Tagging"],
             }],
             "kms": { "default_provider": "aws", "providers": { "aws": {
-                "type": "aws", "region": REGION, "endpoint": format!("http://127.0.0.1:{kms_port}"),
+                "type": "aws", "region": REGION, "endpoint": ministack,
                 "access_key": "test", "secret_key": "test",
             } } },
         });
@@ -66,22 +69,16 @@ impl EncryptingStore {
                 .arg(format!("-volume.port={}", ports[2]))
                 .arg(format!("-filer.port={}", ports[3]))
                 .args(["-master.volumeSizeLimitMB=64", "-volume.max=50"])
+                // Services beside S3, whose ports are fixed, and reports to its makers.
+                .args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"])
                 .current_dir(dir),
         );
         let endpoint = format!("http://127.0.0.1:{}", ports[0]);
-        Self { _servers: [weed, kms], endpoint, key }
+        Self { _servers: [weed, kms], endpoint, ministack, key }
     }
 
     pub(crate) async fn client(&self) -> Client {
-        let credentials =
-            aws_sdk_s3::config::Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test");
-        s3::client(ClientSettings {
-            region: Some(REGION.into()),
-            endpoint: Some(self.endpoint.clone()),
-            force_path_style: true,
-            credentials: Some(credentials),
-        })
-        .await
+        client(&self.endpoint, ACCESS_KEY, SECRET_KEY).await
     }
 
     /// Makes a bucket and waits until the server can store an encrypted object:
@@ -104,6 +101,19 @@ impl EncryptingStore {
             .await?;
         Ok(())
     }
+}
+
+/// Of any server here.
+pub(crate) async fn client(endpoint: &str, access_key: &str, secret_key: &str) -> Client {
+    let credentials =
+        aws_sdk_s3::config::Credentials::new(access_key, secret_key, None, None, "test");
+    s3::client(ClientSettings {
+        region: Some(REGION.into()),
+        endpoint: Some(endpoint.to_owned()),
+        force_path_style: true,
+        credentials: Some(credentials),
+    })
+    .await
 }
 
 impl Server {
