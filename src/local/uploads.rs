@@ -8,18 +8,24 @@
 //! .uploads/<upload id>/upload.json         the upload exists while this does
 //!                      00007.json          the record of part 7
 //!                      00007-x1Ayz0.part   the bytes that record points to
-//!                      object-Qk3lmb       a completion that did not finish
+//!                      object-Qk3lmb       parts that were joined already
+//!                      shifted.json        room was made in front of them
 //!                      held                locked by the process that opened it
 //! ```
 //!
 //! Replacing a record by rename is the one step in which a part changes.
-//! Completion moves parts into one file and settles the move now and then, so
-//! that it needs little more disk than the recording has already, and leaves
-//! each record pointing to good bytes wherever it is interrupted.
+//! Parts are joined into one file while the recording goes on, all but the first,
+//! which comes last. Completion has the file system make room in front of them, and
+//! copies nothing but the first part into it and the latest behind. Where that cannot
+//! be done, it copies. Each move is settled now and then, so that little more disk is
+//! needed than the recording has already, and leaves each record pointing to good bytes
+//! wherever it is interrupted.
+
+mod joining;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::fs::{self, File, Permissions, TryLockError};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -35,9 +41,6 @@ use super::store::{Result, Store, new_file, publish};
 pub(super) const MAX_PART_NUMBER: u16 = 10_000;
 /// S3's least size of every part but the last, in bytes.
 const MIN_PART_SIZE: u64 = 5 * 1024 * 1024;
-/// Completion frees moved parts each time it has moved this much, in bytes:
-/// the disk it needs on top of the recording.
-const SETTLE_SIZE: u64 = 256 * 1024 * 1024;
 
 const DESCRIPTION: &str = "upload.json";
 /// Locked for as long as the process lives that opened the upload.
@@ -78,6 +81,10 @@ pub(super) struct Part {
 impl Part {
     pub(super) fn digest(&self) -> &Digest {
         &self.record.digest
+    }
+
+    fn is_loose(&self) -> bool {
+        is_loose(&self.record.file)
     }
 }
 
@@ -191,7 +198,7 @@ impl Store {
         }
         let e_tag = multipart_etag(&digests);
 
-        publish(&upload.assemble(&chosen, &all, SETTLE_SIZE)?, &path)?;
+        publish(&upload.assemble(&chosen, &all)?, &path)?;
         // The object is there: what is left is only litter, and no failure.
         if let Err(error) = upload.remove() {
             tracing::warn!(upload = upload.id, %error, "a completed upload left files behind");
@@ -226,13 +233,13 @@ impl Upload {
     pub(super) fn keep_part(&self, number: u16, file: NamedTempFile, digest: Digest) -> Result<()> {
         let _lock = self.lock()?;
         let before = self.part(number)?;
-        let name = file.path().file_name().map(|name| name.to_string_lossy().into_owned());
-        let name = name.expect("a temporary file has a name of ASCII characters");
+        let name = file_name(file.path());
         // In this order, so that a record that cannot be written takes the file with it.
         self.write_record(number, &Record { digest, file: name, offset: 0 })?;
         file.keep().map_err(io::Error::from)?;
-        if let Some(before) = before {
-            self.discard(&before.record);
+        match before {
+            Some(before) => self.discard(&before.record),
+            None => self.join(number)?,
         }
         Ok(())
     }
@@ -240,12 +247,18 @@ impl Upload {
     /// The parts by number.
     pub(super) fn parts(&self) -> Result<BTreeMap<u16, Part>> {
         let mut parts = BTreeMap::new();
+        let shift = self.shift()?;
         for entry in fs::read_dir(&self.folder)? {
             let name = entry?.file_name();
             let number = name.to_str().and_then(|name| name.strip_suffix(RECORD_SUFFIX));
             let Some(number) = number.and_then(|number| number.parse().ok()) else { continue };
             // A part can only be replaced, never vanish, unless the upload does.
-            if let Some(part) = self.part(number)? {
+            if let Some(mut part) = self.part(number)? {
+                if let Some(shift) = &shift
+                    && shift.file == part.record.file
+                {
+                    part.record.offset += shift.by;
+                }
                 parts.insert(number, part);
             }
         }
@@ -282,7 +295,7 @@ impl Upload {
     /// Frees the bytes that no record points to any more. Those inside a file
     /// of several parts go with the folder.
     fn discard(&self, record: &Record) {
-        if record.file.ends_with(PART_SUFFIX)
+        if is_loose(&record.file)
             && let Err(error) = fs::remove_file(self.folder.join(&record.file))
         {
             tracing::warn!(file = record.file, %error, "a replaced part cannot be removed");
@@ -292,60 +305,6 @@ impl Upload {
     fn remove(&self) -> io::Result<()> {
         fs::remove_file(self.folder.join(DESCRIPTION))?;
         fs::remove_dir_all(&self.folder)
-    }
-
-    /// Writes the chosen parts into one file, one behind the other, and frees
-    /// what has been moved after every `settle_size` bytes.
-    fn assemble(
-        &self,
-        chosen: &[Part],
-        all: &BTreeMap<u16, Part>,
-        settle_size: u64,
-    ) -> Result<PathBuf> {
-        let (mut file, path, done) = if let Some(done) = resumable(chosen, all) {
-            let path = self.folder.join(&chosen[0].record.file);
-            (OpenOptions::new().write(true).open(&path)?, path, done)
-        } else {
-            let (file, path) =
-                new_file("object-").tempfile_in(&self.folder)?.keep().map_err(io::Error::from)?;
-            (file, path, 0)
-        };
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let name = name.expect("files in the folder of an upload have names of ASCII characters");
-
-        let mut end = chosen[..done].iter().map(|part| part.digest().size).sum();
-        file.set_len(end)?;
-        file.seek(SeekFrom::Start(end))?;
-        let mut settled = end;
-        let mut moved: Vec<(&Part, Record)> = Vec::new();
-        for part in &chosen[done..] {
-            if end - settled >= settle_size {
-                file.sync_data()?;
-                for (part, record) in moved.drain(..) {
-                    self.write_record(part.number, &record)?;
-                    self.discard(&part.record);
-                }
-                settled = end;
-            }
-            self.append(&part.record, &mut file)?;
-            moved.push((part, Record { file: name.clone(), offset: end, ..part.record.clone() }));
-            end += part.digest().size;
-        }
-        file.sync_data()?;
-        Ok(path)
-    }
-
-    fn append(&self, record: &Record, target: &mut File) -> Result<()> {
-        let mut source = File::open(self.folder.join(&record.file))?;
-        source.seek(SeekFrom::Start(record.offset))?;
-        // On Linux this stays inside the kernel (copy_file_range).
-        let copied = io::copy(&mut io::Read::take(source, record.digest.size), target)?;
-        if copied == record.digest.size {
-            Ok(())
-        } else {
-            let error = format!("{} is shorter than its record says", record.file);
-            Err(io::Error::new(io::ErrorKind::UnexpectedEof, error).into())
-        }
     }
 }
 
@@ -394,23 +353,15 @@ fn check(
     Ok(parts)
 }
 
-/// How many of the chosen parts an interrupted completion has moved to their
-/// place already. `None` if there was none, or if its file holds bytes of other
-/// parts too and must stay as it is.
-fn resumable(chosen: &[Part], all: &BTreeMap<u16, Part>) -> Option<usize> {
-    let file = &chosen.first()?.record.file;
-    if file.ends_with(PART_SUFFIX) {
-        return None;
-    }
-    let mut end = 0;
-    let in_place = chosen.iter().take_while(|part| {
-        let fits = part.record.file == *file && part.record.offset == end;
-        end += part.digest().size;
-        fits
-    });
-    let count = in_place.count();
-    let inside = all.values().filter(|part| part.record.file == *file).count();
-    (count == inside).then_some(count)
+/// Whether a file has one part only.
+fn is_loose(file: &str) -> bool {
+    file.ends_with(PART_SUFFIX)
+}
+
+/// Of a file in the folder of an upload.
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    name.expect("files in the folder of an upload have names of ASCII characters")
 }
 
 fn record_name(number: u16) -> String {
@@ -438,84 +389,15 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<(T, SystemTi
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::super::digest::Digester;
     use super::*;
 
-    fn keep_part(upload: &Upload, number: u16, content: &[u8]) {
+    pub(super) fn keep_part(upload: &Upload, number: u16, content: &[u8]) {
         let mut file = upload.part_file(number).unwrap();
         file.write_all(content).unwrap();
         let mut digester = Digester::new(None);
         digester.update(content);
         upload.keep_part(number, file, digester.finish()).unwrap();
-    }
-
-    fn assemble(upload: &Upload, numbers: &[u16], settle_size: u64) -> Result<Vec<u8>> {
-        let all = upload.parts()?;
-        let chosen: Vec<Part> = numbers.iter().map(|number| all[number].clone()).collect();
-        Ok(fs::read(upload.assemble(&chosen, &all, settle_size)?)?)
-    }
-
-    proptest! {
-        /// A completion is cut short at any part, then the client may replace a
-        /// part and leave others out: the object is still what was asked for.
-        #[test]
-        fn an_interrupted_completion_loses_nothing(
-            contents in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 1..8),
-            listed in prop::collection::vec(any::<bool>(), 8),
-            interrupted_at in any::<prop::sample::Index>(),
-            replaced in prop::option::of(any::<prop::sample::Index>()),
-            settle_size in 0u64..20,
-        ) {
-            let dir = tempfile::tempdir().unwrap();
-            let store = Store::open(dir.path()).unwrap();
-            let id = store.create_upload("a", None).unwrap().0;
-            let upload = store.upload("a", &id).unwrap();
-            let mut contents = contents;
-            let numbers: Vec<u16> = (1..).take(contents.len()).collect();
-            for (number, content) in numbers.iter().zip(&contents) {
-                keep_part(&upload, *number, content);
-            }
-
-            let broken = numbers[interrupted_at.index(numbers.len())];
-            let broken = upload.folder.join(&upload.part(broken).unwrap().unwrap().record.file);
-            fs::rename(&broken, dir.path().join("elsewhere")).unwrap();
-            prop_assert!(assemble(&upload, &numbers, settle_size).is_err());
-            fs::rename(dir.path().join("elsewhere"), &broken).unwrap();
-
-            if let Some(index) = replaced {
-                let index = index.index(numbers.len());
-                contents[index] = vec![b'r'; 5];
-                keep_part(&upload, numbers[index], &contents[index]);
-            }
-            let mut chosen: Vec<u16> = numbers.clone();
-            chosen.retain(|number| listed[usize::from(*number)]);
-            if chosen.is_empty() {
-                chosen = numbers;
-            }
-            let expected: Vec<u8> =
-                chosen.iter().flat_map(|n| contents[usize::from(*n) - 1].clone()).collect();
-            prop_assert_eq!(assemble(&upload, &chosen, settle_size).unwrap(), expected.clone());
-            // And once more, as after a kill just before the object's rename.
-            prop_assert_eq!(assemble(&upload, &chosen, settle_size).unwrap(), expected);
-        }
-    }
-
-    #[test]
-    fn completion_frees_the_parts_it_has_settled() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
-        let id = store.create_upload("a", None).unwrap().0;
-        let upload = store.upload("a", &id).unwrap();
-        for number in 1..=9 {
-            keep_part(&upload, number, b"12345");
-        }
-        let numbers: Vec<u16> = (1..=9).collect();
-        assert_eq!(assemble(&upload, &numbers, 10).unwrap(), b"12345".repeat(9));
-        let files = fs::read_dir(&upload.folder).unwrap().map(|entry| entry.unwrap().file_name());
-        let left = files.filter(|name| name.to_string_lossy().ends_with(PART_SUFFIX)).count();
-        assert_eq!(left, 1);
     }
 
     #[test]

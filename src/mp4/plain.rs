@@ -2,7 +2,7 @@
 //! (ISO/IEC 14496-12, 8.6 and 8.7), and the head of one `mdat` over all that
 //! follows. Put in the place of the fragmented header it makes an ordinary MP4 of
 //! the same media bytes: the heads of the fragments stay where they are, inside
-//! the `mdat`, and nothing points to them any more.
+//! the `mdat`, and nothing points to them any more. A `free` box rounds it up.
 //!
 //! Knows nothing but the index.
 
@@ -19,6 +19,10 @@ use crate::media::Track;
 /// Above this many bytes chunk offsets have 64 bits. Half of what 32 bits hold:
 /// the head that moves them is far smaller than the other half.
 const WIDE_ABOVE: u64 = 1 << 31;
+
+/// The head moves the media by a multiple of this: what a file system can make room for
+/// without copying what lies behind.
+const BLOCK: u64 = 4096;
 
 /// What belongs in front of the media instead of the first
 /// [`Index::header_bytes`] bytes of the fragmented file. `None` if there is no
@@ -39,14 +43,30 @@ pub fn plain_head(index: &Index) -> Option<Vec<u8>> {
     let media = index.bytes - index.header_bytes;
     // Offsets count from the start of the file, whose length does not depend on
     // their values: a first pass tells it.
-    let length = encode(index, &tracks, 0, media).len() as u64;
-    Some(encode(index, &tracks, length, media))
+    let bare = encode(index, &tracks, 0, 0, media).len() as u64;
+    let padding = padding(bare, index.header_bytes);
+    Some(encode(index, &tracks, bare + padding, padding, media))
 }
 
-/// `length` is that of the result.
-fn encode(index: &Index, tracks: &[Plain<'_>], length: u64, media: u64) -> Vec<u8> {
+/// Bytes of a `free` box, of which there is no smaller one than 8, that bring a head of
+/// `bare` bytes to whole blocks more than it `replaces`.
+fn padding(bare: u64, replaces: u64) -> u64 {
+    match (replaces % BLOCK + BLOCK - bare % BLOCK) % BLOCK {
+        missing @ 1..8 => missing + BLOCK,
+        missing => missing,
+    }
+}
+
+/// `length` is that of the result, with a `free` box of `padding` bytes.
+fn encode(index: &Index, tracks: &[Plain<'_>], length: u64, padding: u64, media: u64) -> Vec<u8> {
     let mut head = Vec::new();
     write(&mut head, index, tracks, length).expect("boxes made of an index can be written");
+    if padding > 0 {
+        let end = head.len() + usize::try_from(padding).expect("less than two blocks");
+        put(&mut head, u32::try_from(padding).expect("less than two blocks"));
+        head.extend(b"free");
+        head.resize(end, 0);
+    }
     let size = usize::try_from(media).expect("64-bit offsets");
     Header { kind: FourCC::new(b"mdat"), size: Some(size) }
         .encode(&mut head)
@@ -272,4 +292,23 @@ fn put_all(buf: &mut Vec<u8>, values: impl Iterator<Item = u32>) {
 
 fn count(entries: usize) -> u32 {
     entries.try_into().expect("2^32 samples take years")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_is_a_box_or_nothing() {
+        for (bare, replaces, expected) in [
+            (4096, 4096, 0),
+            (5000, 904, 0),
+            (5000, 912, 8),
+            (5000, 905, 1 + BLOCK),
+            (5000, 911, 7 + BLOCK),
+            (5000, 903, BLOCK - 1),
+        ] {
+            assert_eq!(padding(bare, replaces), expected, "{bare} for {replaces}");
+        }
+    }
 }

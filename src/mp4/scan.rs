@@ -16,6 +16,10 @@ use crate::media::Track;
 /// The largest `moof` that is believed: the muxer's have 32 MiB of media.
 const MOOF_BYTES: u64 = 16 << 20;
 
+/// What rounds up the head of a plain file, which is less than two blocks of a disk.
+const FREE: FourCC = FourCC::new(b"free");
+const FREE_BYTES: u64 = 8192;
+
 /// The largest `moov` that is believed: twice that of 24 hours.
 const MOOV_BYTES: u64 = 128 << 20;
 
@@ -150,6 +154,7 @@ impl Scanner {
         let Some(body) = size else { return self.stop("a box without an end") };
         let most = match kind {
             Ftyp::KIND => 4096,
+            FREE => FREE_BYTES,
             Moov::KIND => MOOV_BYTES,
             Moof::KIND => MOOF_BYTES,
             Mdat::KIND => u64::MAX,
@@ -185,6 +190,7 @@ impl Scanner {
             Moov::KIND if self.found.is_none() => self.moov(&whole),
             Moof::KIND => self.moof(begin, &whole[header..]),
             Ftyp::KIND if begin == 0 => Ok(()),
+            FREE => Ok(()),
             _ => Err(format!("a second {kind:?}")),
         };
         if let Err(reason) = read {

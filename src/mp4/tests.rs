@@ -206,9 +206,13 @@ fn the_plain_head_holds_the_index_and_exact_durations() {
     assert_eq!(moov.mvhd_box.duration, 3 * 90_000);
     let durations = moov.trak_boxes.iter().map(|trak| trak.mdia_box.mdhd_box.duration);
     assert_eq!(durations.collect::<Vec<_>>(), [3 * 90_000, 100 * 1024]);
-    let (mdat, header) = BoxHeader::decode(&plain[size + moov_size..]).unwrap();
+    let (free, _) = BoxHeader::decode(&plain[size + moov_size..]).unwrap();
+    assert_eq!(free.box_type.as_bytes(), b"free");
+    let begin = size + moov_size + usize::try_from(free.box_size.get()).unwrap();
+    let (mdat, header) = BoxHeader::decode(&plain[begin..]).unwrap();
     assert_eq!((mdat.box_type.as_bytes(), header), (&b"mdat"[..], 8));
-    assert_eq!(size + moov_size + usize::try_from(mdat.box_size.get()).unwrap(), plain.len());
+    assert_eq!(begin + usize::try_from(mdat.box_size.get()).unwrap(), plain.len());
+    assert_eq!((plain.len() - file.len()) % 4096, 0);
     assert!(moov.trak_boxes.iter().all(|trak| trak.edts_box.is_none()));
 }
 
