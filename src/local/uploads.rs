@@ -239,7 +239,7 @@ impl Upload {
         file.keep().map_err(io::Error::from)?;
         match before {
             Some(before) => self.discard(&before.record),
-            None => self.join(number)?,
+            None => self.join(number),
         }
         Ok(())
     }

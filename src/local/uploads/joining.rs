@@ -41,8 +41,11 @@ pub(super) struct Shift {
 impl Upload {
     /// Joins the parts below `number`, but the first, that lie in files of their own,
     /// once there are many bytes of them. `number` is new.
-    pub(super) fn join(&self, number: u16) -> Result<()> {
-        self.join_if(number, JOIN_SIZE)
+    pub(super) fn join(&self, number: u16) {
+        // They can be copied at the end.
+        if let Err(error) = self.join_if(number, JOIN_SIZE) {
+            tracing::warn!(upload = self.id, %error, "parts cannot be joined");
+        }
     }
 
     fn join_if(&self, number: u16, least: u64) -> Result<()> {
@@ -66,19 +69,31 @@ impl Upload {
             return Ok(());
         }
         loose.reverse();
-        let (mut file, name, end) = match joined {
-            Some(Record { file, offset, digest }) => {
-                (self.open_joined(&file)?, file, offset + digest.size)
+        let (mut file, name, end) = if let Some(Record { file: name, offset, digest }) = joined {
+            let (file, end) = (self.open_joined(&name)?, offset + digest.size);
+            // What lies behind may be another part.
+            if file.metadata()?.len() != end {
+                return Ok(());
             }
-            None => {
-                let (file, path) = self.new_joined()?;
-                (file, file_name(&path), 0)
-            }
+            (file, name, end)
+        } else {
+            let (file, path) = self.new_joined()?;
+            (file, file_name(&path), 0)
         };
         file.seek(SeekFrom::Start(end))?;
-        let moved = self.move_parts(&loose, (&mut file, &name, end), SETTLE_SIZE)?;
-        file.sync_data()?;
-        self.settle(moved)
+        let moved = self.move_parts(&loose, (&mut file, &name, end), u64::MAX);
+        let moved = moved.and_then(|moved| {
+            file.sync_data()?;
+            Ok(moved)
+        });
+        match moved {
+            Ok(moved) => self.settle(moved),
+            // Such as a full disk, which others need.
+            Err(error) => {
+                file.set_len(end)?;
+                Err(error)
+            }
+        }
     }
 
     fn new_joined(&self) -> io::Result<(File, PathBuf)> {
@@ -113,15 +128,12 @@ impl Upload {
         if let Some(path) = self.put_in_front(chosen, all)? {
             return Ok(path);
         }
-        let (mut file, path, done) = match in_place(chosen, all, 0) {
-            Some(done) => {
-                let name = &chosen[0].record.file;
-                (self.open_joined(name)?, self.folder.join(name), done)
-            }
-            None => {
-                let (file, path) = self.new_joined()?;
-                (file, path, 0)
-            }
+        let (mut file, path, done) = if let Some(done) = in_place(chosen, all, 0) {
+            let name = &chosen[0].record.file;
+            (self.open_joined(name)?, self.folder.join(name), done)
+        } else {
+            let (file, path) = self.new_joined()?;
+            (file, path, 0)
         };
         let end = bytes_of(&chosen[..done]);
         file.set_len(end)?;
@@ -321,6 +333,28 @@ mod tests {
         let files = fs::read_dir(&upload.folder).unwrap().map(|entry| entry.unwrap().file_name());
         let left = files.filter(|name| is_loose(&name.to_string_lossy())).count();
         assert_eq!(left, 1);
+    }
+
+    /// A completion that left parts out was interrupted, and more parts came.
+    #[test]
+    fn parts_are_not_joined_over_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let id = store.create_upload("a", None).unwrap().0;
+        let upload = store.upload("a", &id).unwrap();
+        for number in [1, 2, 9] {
+            keep_part(&upload, number, &[number.try_into().unwrap(); 5]);
+        }
+        let parts = upload.parts().unwrap();
+        let chosen: Vec<Part> = parts.values().cloned().collect();
+        upload.assemble_settling(&chosen, &parts, 1).unwrap();
+        for number in 3..=8 {
+            keep_part(&upload, number, &[number.try_into().unwrap(); 5]);
+            upload.join_if(number, 1).unwrap();
+        }
+        let numbers: Vec<u16> = (1..=9).collect();
+        let expected: Vec<u8> = (1..=9).flat_map(|number| [number; 5]).collect();
+        assert_eq!(assemble(&upload, &numbers, 10).unwrap(), expected);
     }
 
     #[test]
