@@ -44,6 +44,8 @@ pub struct Cli {
     #[command(flatten)]
     pub machine: MachineArgs,
     #[command(flatten)]
+    pub health: HealthArgs,
+    #[command(flatten)]
     pub log: LogArgs,
 }
 
@@ -55,6 +57,11 @@ pub enum Task {
     /// Looks at the programs, the GStreamer elements, shared memory, fonts, display
     /// and sound; with `--bucket` also at S3 and its credentials.
     Doctor(DoctorArgs),
+    /// Say whether the recorder that writes the health file is well
+    ///
+    /// For the health check of a container. Prints one JSON object; the exit code is 0
+    /// if it is well: it is heard of, and while it records there are pictures.
+    Health(HealthArgs),
     /// Make a recording of what a recorder left that was killed
     ///
     /// Completes the open upload with the parts that are there, and makes an ordinary
@@ -434,6 +441,18 @@ pub struct MachineArgs {
     /// Example: /var/tmp
     #[arg(long, verbatim_doc_comment, value_name = "DIR")]
     pub temp_dir: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Health")]
+pub struct HealthArgs {
+    /// File in which a recording tells once a second how it is
+    ///
+    /// Default: none is written
+    /// Variable: RECORDER_HEALTH_FILE
+    /// Example: /tmp/recorder-health.json
+    #[arg(long, verbatim_doc_comment, value_name = "FILE")]
+    pub health_file: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Args)]

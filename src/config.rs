@@ -21,7 +21,7 @@ use url::Url;
 
 use crate::{
     cli::{
-        Cli, DoctorArgs, DurabilityArgs, LogArgs, MachineArgs, MeetingPageArgs, RecordingArgs,
+        Cli, DoctorArgs, DurabilityArgs, HealthArgs, LogArgs, MachineArgs, MeetingPageArgs, RecordingArgs,
         S3Args, Task, TestMeetingArgs,
     },
     logging::{Filter, Format, Logging},
@@ -86,6 +86,8 @@ pub enum Command {
     PreWarm,
     Record(Box<Config>),
     Doctor(Doctor),
+    /// Say whether the recorder is well that writes this file.
+    Health(PathBuf),
     /// Make recordings of what dead recorders left.
     Recover(recovery::Recover),
     /// Say whether a recording is good.
@@ -103,6 +105,8 @@ pub struct Config {
     pub tools: Tools,
     /// Where profiles and sockets go.
     pub temp_dir: PathBuf,
+    /// Where it is told once a second how the recording is.
+    pub health_file: Option<PathBuf>,
     pub logging: Logging,
 }
 
@@ -240,6 +244,7 @@ pub fn resolve(
     let mut reader = Reader::new(lookup, local);
     let command = match cli.subcommand {
         Some(Task::Doctor(args)) => doctor(&mut reader, args).map(Command::Doctor),
+        Some(Task::Health(args)) => health(&mut reader, args).map(Command::Health),
         Some(Task::Recover(args)) => recovery::recover(&mut reader, args).map(Command::Recover),
         Some(Task::Verify(args)) => recovery::verify(&mut reader, args).map(Command::Verify),
         Some(Task::Meeting(args)) => meeting::serve(&mut reader, args).map(Command::Meeting),
@@ -261,6 +266,10 @@ fn doctor(reader: &mut Reader<'_>, args: DoctorArgs) -> Read<Doctor> {
     Ok(Doctor { bucket: bucket?, tools, temp_dir, logging: logging? })
 }
 
+fn health(reader: &mut Reader<'_>, args: HealthArgs) -> Read<PathBuf> {
+    reader.need(args.health_file, &settings::HEALTH_FILE, parse::path)
+}
+
 // Here and below: first read everything, so that every problem is found, and only
 // then give up with `?`.
 fn config(reader: &mut Reader<'_>, cli: Cli, now: Timestamp) -> Read<Config> {
@@ -278,6 +287,7 @@ fn config(reader: &mut Reader<'_>, cli: Cli, now: Timestamp) -> Read<Config> {
         s3_destination(reader, cli.s3, key)
     };
     let machine = machine(reader, cli.machine);
+    let health_file = reader.read(cli.health.health_file, &settings::HEALTH_FILE, parse::path);
     let logging = logging(reader, cli.log, Filter::default());
     let (tools, temp_dir) = machine?;
     Ok(Config {
@@ -286,6 +296,7 @@ fn config(reader: &mut Reader<'_>, cli: Cli, now: Timestamp) -> Read<Config> {
         destination: destination?,
         tools,
         temp_dir,
+        health_file: health_file?,
         logging: logging?,
     })
 }

@@ -31,6 +31,8 @@ pub mod doctor;
 pub mod error;
 #[cfg(feature = "record")]
 pub mod events;
+#[cfg(feature = "record")]
+pub mod health;
 #[cfg(feature = "local")]
 pub mod local;
 #[cfg(feature = "record")]

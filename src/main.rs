@@ -11,7 +11,7 @@ use recorder::config::{self, Command, Config};
 use recorder::error::chain;
 use recorder::logging::{self, Logging};
 use recorder::secret::scrub;
-use recorder::{recovery, run, signals};
+use recorder::{health, recovery, run, signals};
 
 /// Nothing was started; the message says why. See docs/stopping.md.
 const WRONG_SETTINGS: u8 = 2;
@@ -56,6 +56,7 @@ async fn process(started: Instant) -> ExitCode {
             logging::init(&doctor.logging);
             recorder::doctor::run(&doctor, stops).await
         }
+        Ok(Command::Health(file)) => health::check(&file),
         Ok(Command::Recover(settings)) => {
             logging::init(&settings.logging);
             recovery::command::run_recover(&settings).await

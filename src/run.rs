@@ -15,6 +15,7 @@ use crate::config::{Bucket, Config, Destination, Encryption, Source};
 use crate::logging::Format;
 use crate::meeting::{Input, Meeting};
 use crate::recording::report::Report;
+use crate::health::Health;
 use crate::recording::status::StatusLine;
 use crate::recording::{self, Setup, Shown};
 use crate::signals::Stop;
@@ -64,6 +65,7 @@ pub async fn run(
         spool_dir: &config.temp_dir,
         started,
         status: StatusLine::new(config.logging.format != Format::Json),
+        health: config.health_file.clone().map(Health::new),
     };
     let report = match &config.destination {
         Destination::S3 { bucket, key } => {

@@ -34,6 +34,7 @@ use crate::children::process::dropped_are_gone;
 use crate::children::usage::Watch;
 use crate::config::{self, Recording, Tools};
 use crate::events::{Event, StopReason};
+use crate::health::Health;
 use crate::meeting::minutes::Chapter;
 use crate::meeting::{Meeting, Noted};
 use crate::mp4;
@@ -80,6 +81,8 @@ pub struct Setup<'a, S> {
     /// When the process started.
     pub started: Instant,
     pub status: StatusLine,
+    /// Where it is told that the recording is well.
+    pub health: Option<Health>,
 }
 
 /// What is filmed.
@@ -93,7 +96,7 @@ pub enum Shown {
 /// Records, and tells how it went. `stops` is the caller's, so that a test can
 /// stop a recording without a signal.
 pub async fn run<S: PartStore>(
-    setup: Setup<'_, S>,
+    mut setup: Setup<'_, S>,
     shown: Shown,
     mut stops: mpsc::UnboundedReceiver<Stop>,
 ) -> Report {
@@ -123,7 +126,11 @@ pub async fn run<S: PartStore>(
                 Stop::Force => Event::ForceRequested,
             }),
             _ = pulse.tick() => {
-                setup.status.show(&driver.snapshot(before));
+                let snapshot = driver.snapshot(before);
+                setup.status.show(&snapshot);
+                if let Some(health) = &mut setup.health {
+                    health.tell(&snapshot);
+                }
                 continue;
             }
             () = sleep_until(deadline.into()) => {

@@ -231,7 +231,10 @@ async fn a_recorder_that_is_killed_leaves_no_process_and_an_upload_that_can_be_c
 
     assert!(site.objects().is_empty());
     complete_open_upload(&site).await;
-    assert!(film::pictures(&site.object()) > 30);
+    // How many pictures a part takes is the encoder's business, and the machine's.
+    let (stored, decoded) = (film::packets(&site.object()), film::pictures(&site.object()));
+    assert!(stored > 0, "nothing was kept");
+    assert_eq!(decoded, stored, "what was kept cannot be decoded");
 }
 
 /// What anybody can do with the bucket alone.

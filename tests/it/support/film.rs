@@ -36,11 +36,18 @@ impl Film {
 
 /// How many pictures can be decoded of a file that may be cut off anywhere.
 pub(crate) fn pictures(path: &Path) -> u64 {
-    let select = ["-select_streams", "v", "-count_frames", "-show_entries"];
+    count(path, "-count_frames", "stream=nb_read_frames")
+}
+
+/// How many pictures are there to be decoded in such a file.
+pub(crate) fn packets(path: &Path) -> u64 {
+    count(path, "-count_packets", "stream=nb_read_packets")
+}
+
+fn count(path: &Path, how: &str, entry: &str) -> u64 {
     let output = Command::new("ffprobe")
-        .args(["-v", "quiet"])
-        .args(select)
-        .args(["stream=nb_read_frames", "-of", "csv=p=0"])
+        .args(["-v", "quiet", "-select_streams", "v", how])
+        .args(["-show_entries", entry, "-of", "csv=p=0"])
         .arg(path)
         .output()
         .unwrap_or_else(|error| panic!("ffprobe cannot be started: {error}"));

@@ -6,6 +6,8 @@
 mod api;
 mod application;
 mod cloud;
+#[cfg(feature = "image")]
+mod image;
 mod load;
 mod product;
 mod races;

@@ -31,7 +31,7 @@ async fn fetch(cloud: &Cloud, key: &str, to: &Path) {
 }
 
 /// What `recorder verify` finds in the object.
-async fn verified(cloud: &Cloud, key: &str) -> Value {
+pub(crate) async fn verified(cloud: &Cloud, key: &str) -> Value {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("film.mp4");
     fetch(cloud, key, &file).await;

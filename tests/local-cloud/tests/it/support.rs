@@ -55,11 +55,11 @@ pub(crate) fn bins() -> PathBuf {
 }
 
 #[expect(clippy::disallowed_methods, reason = "what ./dev sets")]
-fn variable(name: &str) -> String {
+pub(crate) fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; ./dev test sets it"))
 }
 
-fn options(task: TaskKind) -> Options {
+pub(crate) fn options(task: TaskKind) -> Options {
     Options {
         bins: bins(),
         dynamodb: Dynamodb::Local,
