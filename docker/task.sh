@@ -16,6 +16,6 @@ while IFS= read -r name; do
 done < <(compgen -e)
 
 exec "$here/image.sh" run --rm --init --stop-timeout 120 \
-  --cpus 2 --memory 4096m --shm-size 2048m --ulimit nofile=65536:65536 \
+  --cpus 2 --memory 4096m --shm-size 2048m \
   --read-only --read-only-tmpfs=false --cap-drop all --security-opt no-new-privileges \
   "${environment[@]}" localhost/recorder "$@"

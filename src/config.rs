@@ -21,8 +21,8 @@ use url::Url;
 
 use crate::{
     cli::{
-        Cli, DoctorArgs, DurabilityArgs, HealthArgs, LogArgs, MachineArgs, MeetingPageArgs, RecordingArgs,
-        S3Args, Task, TestMeetingArgs,
+        Cli, DoctorArgs, DurabilityArgs, HealthArgs, LogArgs, MachineArgs, MeetingPageArgs,
+        RecordingArgs, S3Args, Task, TestMeetingArgs,
     },
     logging::{Filter, Format, Logging},
     secret::{PrivateUrl, Secret},

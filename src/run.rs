@@ -12,10 +12,10 @@ use url::Url;
 
 use crate::config::meeting::{Join, Meeting as MeetingSettings};
 use crate::config::{Bucket, Config, Destination, Encryption, Source};
+use crate::health::Health;
 use crate::logging::Format;
 use crate::meeting::{Input, Meeting};
 use crate::recording::report::Report;
-use crate::health::Health;
 use crate::recording::status::StatusLine;
 use crate::recording::{self, Setup, Shown};
 use crate::signals::Stop;

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use super::{Error, Firefox, profile};
+use super::{Error, Firefox, profile, sandbox};
 use crate::children::display::Display;
 use crate::children::process::{self, Child, Spec};
 use crate::children::sound::Sound;
@@ -70,7 +70,7 @@ pub(super) async fn firefox(
             ]
             .map(std::ffi::OsStr::to_owned)
             .into(),
-            env: vec![
+            env: [
                 ("DISPLAY", display.name().into()),
                 ("PULSE_SERVER", sound.server().into()),
                 ("HOME", dir.into()),
@@ -81,7 +81,10 @@ pub(super) async fn firefox(
                 // Neither a session bus nor assistive technology is there to ask.
                 ("DBUS_SESSION_BUS_ADDRESS", "disabled:".into()),
                 ("NO_AT_BRIDGE", "1".into()),
-            ],
+            ]
+            .into_iter()
+            .chain(sandbox::variable())
+            .collect(),
             on_orphaned: Signal::KILL,
         },
         FIREFOX_MEND,

@@ -7,6 +7,7 @@ mod console;
 mod launch;
 mod page;
 mod profile;
+mod sandbox;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

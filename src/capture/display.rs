@@ -1,9 +1,10 @@
 //! Grabs the X display whenever something was drawn, into shared memory.
 //!
 //! One thread of its own: it waits for the server's word that the picture has
-//! changed (XDamage), grabs the whole screen (MIT-SHM) and hands it to the
-//! pipeline with the time `grid.rs` gives it. While nothing is drawn it sleeps
-//! and shows the last picture again. It must not know the encoder.
+//! changed (XDamage), grabs what was drawn (MIT-SHM), puts it into the picture as
+//! the encoder takes it (`planar.rs`) and hands that to the pipeline with the time
+//! `grid.rs` gives it. While nothing is drawn it sleeps and shows the last picture
+//! again. It must not know the encoder.
 //!
 //! Not `ximagesrc`, because that samples by a timer, which beats against the
 //! page's own rhythm, and because Xlib ends the process when the server dies.
@@ -20,27 +21,26 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use x11rb::connection::Connection;
 use x11rb::protocol::damage::{self, ConnectionExt as _, ReportLevel};
 use x11rb::protocol::shm::{self, ConnectionExt as _};
-use x11rb::protocol::xfixes::ConnectionExt as _;
+use x11rb::protocol::xfixes::{self, ConnectionExt as _};
 use x11rb::protocol::xproto::{
     ConfigureWindowAux, ConnectionExt as _, CreateWindowAux, ImageFormat, StackMode, Window,
     WindowClass,
 };
 use x11rb::rust_connection::RustConnection;
 
+use super::areas::{self, Area};
 use super::grid::{Grid, Step};
-use super::shared::{Picture, Pool};
+use super::planar::{Layout, PIXEL, Picture, Pool};
+use super::shared::Shared;
 use crate::config::Size;
 
-/// Pictures in memory: one being grabbed, one kept to be shown again, and those
-/// that wait for the encoder or are in it.
+/// Pictures in memory: one being made, one kept to be shown again, and those that
+/// wait for the encoder or are in it.
 const PICTURES: usize = 6;
 
 /// The browser sends what it has drawn in several pieces; they are there within
 /// this time after the first.
 const SETTLE: Duration = Duration::from_millis(3);
-
-/// Bytes of a pixel: blue, green, red and one unused.
-const PIXEL: usize = 4;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -255,8 +255,9 @@ impl Film {
                 self.wait(waited_for)?;
                 continue;
             };
-            // All memory waits for the encoder: the last picture stands in.
-            let picture = if grab { self.screen.grab()? } else { None };
+            // All memory waits for the encoder, or nothing is different: the last
+            // picture stands in.
+            let picture = if grab { self.screen.grab(last.as_ref())? } else { None };
             if let Some(picture) = picture {
                 drawn = None;
                 self.counts.captured.fetch_add(1, Ordering::Relaxed);
@@ -324,8 +325,13 @@ struct Screen {
     root: Window,
     size: Size,
     damage: damage::Damage,
+    /// Takes what was drawn.
+    drawn: xfixes::Region,
+    /// What the server writes to.
+    shared: Shared,
+    segment: shm::Seg,
+    layout: Layout,
     pool: Pool,
-    segments: Vec<shm::Seg>,
 }
 
 impl Screen {
@@ -347,15 +353,14 @@ impl Screen {
         lay_floor(&connection, root, screen.root_visual, size)?;
         let damage = connection.generate_id()?;
         connection.damage_create(damage, root, ReportLevel::NON_EMPTY)?.check()?;
-        let bytes = usize::from(width) * usize::from(height) * PIXEL;
-        let (pool, files) = Pool::new(PICTURES, bytes)?;
-        let mut segments = Vec::with_capacity(PICTURES);
-        for file in files {
-            let segment = connection.generate_id()?;
-            connection.shm_attach_fd(segment, file, false)?.check()?;
-            segments.push(segment);
-        }
-        Ok(Self { connection, root, size, damage, pool, segments })
+        let drawn = connection.generate_id()?;
+        connection.xfixes_create_region(drawn, &[])?.check()?;
+        let (shared, file) = Shared::new(Area::whole(size).pixels() * PIXEL)?;
+        let segment = connection.generate_id()?;
+        connection.shm_attach_fd(segment, file, false)?.check()?;
+        let layout = Layout::new(size);
+        let pool = Pool::new(PICTURES, layout.len);
+        Ok(Self { connection, root, size, damage, drawn, shared, segment, layout, pool })
     }
 
     /// Whether something was drawn since the last grab.
@@ -368,16 +373,45 @@ impl Screen {
         Ok(changed)
     }
 
-    /// The picture of this moment, unless all memory is in use.
-    fn grab(&self) -> Result<Option<Picture>, Error> {
-        let Some(picture) = self.pool.lend() else { return Ok(None) };
+    /// The picture of this moment, unless it is `last` or all memory is in use.
+    fn grab(&self, last: Option<&gst::Buffer>) -> Result<Option<Picture>, Error> {
+        let Some(mut picture) = self.pool.lend() else { return Ok(None) };
         // First forget the damage, then look: what is drawn in between is told again.
-        self.connection.damage_subtract(self.damage, x11rb::NONE, x11rb::NONE)?;
-        let Size { width, height } = self.size;
-        let (format, segment) = (ImageFormat::Z_PIXMAP.into(), self.segments[picture.index()]);
-        self.connection
-            .shm_get_image(self.root, 0, 0, width, height, !0, format, segment, 0)?
-            .reply()?;
+        self.connection.damage_subtract(self.damage, x11rb::NONE, self.drawn)?;
+        let drawn = self.connection.xfixes_fetch_region(self.drawn)?.reply()?.rectangles;
+        let whole = Area::whole(self.size);
+        let last = last.and_then(|last| last.map_readable().ok());
+        let areas = match last {
+            None => vec![whole],
+            Some(_) => {
+                let drawn = drawn.iter().map(|one| (one.x, one.y, one.width, one.height));
+                areas::cover(drawn, self.size)
+            }
+        };
+        if areas.is_empty() {
+            return Ok(None);
+        }
+        if let Some(last) = last.filter(|_| areas != [whole]) {
+            picture.as_mut().copy_from_slice(&last);
+        }
+        // All are asked for before the first is waited for.
+        let mut asked = Vec::with_capacity(areas.len());
+        let mut start = 0;
+        for area in areas {
+            let (Area { x, y, width, height }, offset) = (area, start);
+            let (x, y) = (x.cast_signed(), y.cast_signed());
+            let at = u32::try_from(offset).expect("a screen is no larger");
+            let (format, segment) = (ImageFormat::Z_PIXMAP.into(), self.segment);
+            let answer = self
+                .connection
+                .shm_get_image(self.root, x, y, width, height, !0, format, segment, at)?;
+            start += area.pixels() * PIXEL;
+            asked.push((area, offset..start, answer));
+        }
+        for (area, place, answer) in asked {
+            answer.reply()?;
+            self.layout.put(area, &self.shared.as_ref()[place], picture.as_mut());
+        }
         Ok(Some(picture))
     }
 }

@@ -4,10 +4,12 @@
 //! them. Where the pictures come from is the business of `display.rs` alone.
 //! It must not know the file format, the upload, or why a recording ends.
 
+mod areas;
 mod bus;
 mod display;
 mod grid;
 pub(crate) mod pipeline;
+mod planar;
 mod sample;
 mod shared;
 

@@ -1,7 +1,7 @@
 //! Builds the capture graph: what is connected to what, and with which settings.
 //!
 //! ```text
-//! appsrc (display.rs) → videoconvert → x264enc → appsink
+//! appsrc (display.rs) → x264enc → appsink
 //! pulsesrc → queue → audioconvert → level → avenc_aac → appsink
 //! ```
 //!
@@ -21,7 +21,7 @@ use crate::children::sound::SAMPLE_RATE;
 pub(super) const AUDIO_SOURCE: &str = "sound";
 pub(super) const AUDIO_LEVEL: &str = "level";
 
-/// Raw pictures that may wait while the encoder is busy: 8 MB each at 1080p, and
+/// Raw pictures that may wait while the encoder is busy: 3 MB each at 1080p, and
 /// more than a tenth of a second would only hide that the machine is too small.
 const WAITING_PICTURES: u64 = 2;
 /// Sound that may wait: it costs nothing, and a gap in it is heard.
@@ -59,7 +59,6 @@ pub(crate) const ELEMENTS: &[(&str, &str)] = &[
     ("appsrc", "gstreamer1.0-plugins-base"),
     ("pulsesrc", "gstreamer1.0-pulseaudio"),
     ("queue", "libgstreamer1.0-0"),
-    ("videoconvert", "gstreamer1.0-plugins-base"),
     ("audioconvert", "gstreamer1.0-plugins-base"),
     ("level", "gstreamer1.0-plugins-good"),
     ("x264enc", "gstreamer1.0-plugins-ugly"),
@@ -88,10 +87,12 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
         .build()?;
 
     let raw = gst::Caps::builder("video/x-raw")
-        .field("format", "BGRx")
+        .field("format", "I420")
         .field("framerate", gst::Fraction::new(fps, 1))
         .field("width", i32::from(settings.size.width))
         .field("height", i32::from(settings.size.height))
+        // The page's colours as a player will read them back.
+        .field("colorimetry", "bt709")
         .build();
     let video_source = gst_app::AppSrc::builder()
         .name("display")
@@ -103,18 +104,7 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
         // Pictures alone are counted.
         .max_bytes(0)
         .build();
-    let planar = gst::Caps::builder("video/x-raw")
-        .field("format", "I420")
-        .field("framerate", gst::Fraction::new(fps, 1))
-        // The page's colours as a player will read them back.
-        .field("colorimetry", "bt709")
-        .build();
-    let video = [
-        video_source.clone().upcast(),
-        make("videoconvert", "convert").property("n-threads", 1u32).build()?,
-        caps_filter("video-planar", &planar)?,
-        x264(settings)?,
-    ];
+    let video = [video_source.clone().upcast(), x264(settings)?];
     let sound = gst::Caps::builder("audio/x-raw")
         .field("rate", i32::try_from(SAMPLE_RATE).expect("a small constant"))
         .field("channels", i32::from(AUDIO_CHANNELS))

@@ -164,12 +164,8 @@ pub(super) const PULSEAUDIO: Setting =
     Setting::new("--pulseaudio", "RECORDER_PULSEAUDIO", PROGRAM, "pulseaudio");
 pub(super) const TEMP_DIR: Setting =
     Setting::new("--temp-dir", "RECORDER_TEMP_DIR", FOLDER, "/var/tmp");
-pub(super) const HEALTH_FILE: Setting = Setting::new(
-    "--health-file",
-    "RECORDER_HEALTH_FILE",
-    "a file",
-    "/tmp/recorder-health.json",
-);
+pub(super) const HEALTH_FILE: Setting =
+    Setting::new("--health-file", "RECORDER_HEALTH_FILE", "a file", "/tmp/recorder-health.json");
 pub(super) const SYSTEM_TEMP_DIR: Setting = Setting::new("", "TMPDIR", FOLDER, "/tmp");
 pub(super) const LOG: Setting = Setting::new(
     "--log",

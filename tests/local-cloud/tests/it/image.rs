@@ -61,6 +61,24 @@ fn health(container: &str) -> (Option<i32>, Value) {
     (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_default())
 }
 
+/// The names of the processes that show pages, and the system-call filters of each;
+/// beside those of Firefox itself.
+fn filters(container: &str) -> (Vec<(String, u32)>, u32) {
+    let read = "grep -H -e ^Name: -e ^Seccomp_filters: /proc/[0-9]*/status";
+    let listed = text(&podman(&["exec", container, "sh", "-c", read]));
+    let values: Vec<&str> = listed.lines().filter_map(|line| line.rsplit('\t').next()).collect();
+    let (mut pages, mut browser) = (Vec::new(), 0);
+    for pair in values.chunks_exact(2) {
+        let (name, filters) = (pair[0], pair[1].parse().unwrap());
+        match name {
+            "firefox-esr" => browser = filters,
+            "Isolated Web Co" | "Web Content" => pages.push((name.to_owned(), filters)),
+            _ => {}
+        }
+    }
+    (pages, browser)
+}
+
 async fn exit_code(cloud: &Cloud, arn: &str) -> Option<i32> {
     let ended = cloud.ecs().wait_stopped(arn).await.unwrap();
     if ended.exit_code != Some(0) {
@@ -90,6 +108,13 @@ async fn the_image_records_a_call_within_the_limits_of_its_task() {
     assert_eq!(text(&inside), "10001");
     let refused = String::from_utf8_lossy(&inside.stderr).into_owned();
     assert_eq!(refused.matches("Read-only file system").count(), 3, "{refused}");
+
+    // The page is shut in by Firefox as well, not by the container alone.
+    let (pages, browser) = filters(&container);
+    assert!(!pages.is_empty());
+    for (name, filters) in pages {
+        assert!(filters > browser, "{name}: {filters} filters, Firefox itself: {browser}");
+    }
 
     until("a minute is recorded", async || {
         let (code, said) = health(&container);
