@@ -2,7 +2,7 @@
  * What `npm run configure` stored, checked and typed.
  * It must not know where the parameters came from, nor AWS.
  */
-import { listOf, problems, withDefaults, type Values } from '../configure/parameters.ts';
+import { listOf, problems, withDefaults, type Values } from "../configure/parameters";
 
 export interface Settings {
   readonly connectInstanceArn: string;
@@ -28,7 +28,7 @@ export interface SamlSettings {
 }
 
 export interface PipelineSettings {
-  readonly source: 'codecommit' | 'codeconnections';
+  readonly source: "codecommit" | "codeconnections";
   readonly repositoryName: string;
   readonly branch: string;
   readonly createRepository: boolean;
@@ -40,7 +40,7 @@ export interface RecordingSettings {
   readonly playbackSecurityProfileId: string;
   readonly attendeeName: string;
   readonly presignedUrlExpiresMinutes: number;
-  readonly launchType: 'EC2' | 'FARGATE';
+  readonly launchType: "EC2" | "FARGATE";
   readonly instanceType: string;
   readonly minInstances: number;
   readonly maxInstances: number;
@@ -70,65 +70,66 @@ export function settingsFrom(parameters: Values): Settings {
   const values = withDefaults(parameters);
   const wrong = problems(values);
   if (wrong.length > 0) {
-    const list = wrong.map((problem) => `  ${problem}`).join('\n');
+    const list = wrong.map((problem) => `  ${problem}`).join("\n");
     throw new Error(`The configuration is wrong; mend it with: npm run configure\n${list}`);
   }
   const reader = new Reader(values);
   return {
-    connectInstanceArn: reader.text('connectInstanceARN'),
-    connectInstanceUrl: reader.text('connectInstanceURL'),
-    connectDefaultContactFlowId: reader.text('connectDefaultContactFlowId'),
-    cognitoDomainPrefix: reader.text('cognitoDomainPrefix'),
-    agentApiAllowedOrigins: reader.list('agentAPIAllowedOrigins'),
-    websiteApiAllowedOrigins: reader.list('websiteAPIAllowedOrigins'),
-    ...reader.optional('websiteAdHocRouteBaseUrl', 'websiteAdHocRouteBaseURL'),
-    ...(reader.flag('cognitoSAMLEnabled') && { saml: saml(reader) }),
-    ...(reader.flag('cdkPipelineEnabled') && { pipeline: pipeline(reader) }),
-    ...(reader.flag('deployRecordingStack') && { recording: recording(reader) }),
+    connectInstanceArn: reader.text("connectInstanceARN"),
+    connectInstanceUrl: reader.text("connectInstanceURL"),
+    connectDefaultContactFlowId: reader.text("connectDefaultContactFlowId"),
+    cognitoDomainPrefix: reader.text("cognitoDomainPrefix"),
+    agentApiAllowedOrigins: reader.list("agentAPIAllowedOrigins"),
+    websiteApiAllowedOrigins: reader.list("websiteAPIAllowedOrigins"),
+    ...reader.optional("websiteAdHocRouteBaseUrl", "websiteAdHocRouteBaseURL"),
+    ...(reader.flag("cognitoSAMLEnabled") && { saml: saml(reader) }),
+    ...(reader.flag("cdkPipelineEnabled") && { pipeline: pipeline(reader) }),
+    ...(reader.flag("deployRecordingStack") && { recording: recording(reader) }),
   };
 }
 
 function saml(reader: Reader): SamlSettings {
   return {
-    providerUrl: reader.text('cognitoSAMLIdentityProviderURL'),
-    providerName: reader.text('cognitoSAMLIdentityProviderName'),
-    callbackUrls: reader.list('cognitoSAMLCallbackUrls'),
-    logoutUrls: reader.list('cognitoSAMLLogoutUrls'),
-    ccpLoginRole: reader.text('ccpLoginLambdaRoleToAssume'),
+    providerUrl: reader.text("cognitoSAMLIdentityProviderURL"),
+    providerName: reader.text("cognitoSAMLIdentityProviderName"),
+    callbackUrls: reader.list("cognitoSAMLCallbackUrls"),
+    logoutUrls: reader.list("cognitoSAMLLogoutUrls"),
+    ccpLoginRole: reader.text("ccpLoginLambdaRoleToAssume"),
   };
 }
 
 function pipeline(reader: Reader): PipelineSettings {
   return {
-    source: reader.text('cdkPipelineSource') === 'codeconnections' ? 'codeconnections' : 'codecommit',
-    repositoryName: reader.text('cdkPipelineRepositoryName'),
-    branch: reader.text('cdkPipelineRepositoryBranchName'),
-    createRepository: reader.flag('cdkPipelineCreateNewRepository'),
-    ...reader.optional('connectionArn', 'cdkPipelineConnectionArn'),
-    stageName: reader.text('cdkPipelineStageName'),
+    source:
+      reader.text("cdkPipelineSource") === "codeconnections" ? "codeconnections" : "codecommit",
+    repositoryName: reader.text("cdkPipelineRepositoryName"),
+    branch: reader.text("cdkPipelineRepositoryBranchName"),
+    createRepository: reader.flag("cdkPipelineCreateNewRepository"),
+    ...reader.optional("connectionArn", "cdkPipelineConnectionArn"),
+    stageName: reader.text("cdkPipelineStageName"),
   };
 }
 
 function recording(reader: Reader): RecordingSettings {
   return {
-    playbackSecurityProfileId: reader.text('recordingPlaybackSecurityProfileId'),
-    attendeeName: reader.text('recordingAttendeeName'),
-    presignedUrlExpiresMinutes: reader.number('recordingPresignedURLExpiresMinutes'),
-    launchType: reader.text('recordingLaunchType') === 'FARGATE' ? 'FARGATE' : 'EC2',
-    instanceType: reader.text('recordingInstanceType'),
-    minInstances: reader.number('recordingMinInstances'),
-    maxInstances: reader.number('recordingMaxInstances'),
-    taskCpu: reader.number('recordingTaskCpu'),
-    taskMemoryMiB: reader.number('recordingTaskMemory'),
-    retentionDays: reader.number('recordingRetentionDays'),
-    ...reader.optional('alarmEmail', 'recordingAlarmEmail'),
+    playbackSecurityProfileId: reader.text("recordingPlaybackSecurityProfileId"),
+    attendeeName: reader.text("recordingAttendeeName"),
+    presignedUrlExpiresMinutes: reader.number("recordingPresignedURLExpiresMinutes"),
+    launchType: reader.text("recordingLaunchType") === "FARGATE" ? "FARGATE" : "EC2",
+    instanceType: reader.text("recordingInstanceType"),
+    minInstances: reader.number("recordingMinInstances"),
+    maxInstances: reader.number("recordingMaxInstances"),
+    taskCpu: reader.number("recordingTaskCpu"),
+    taskMemoryMiB: reader.number("recordingTaskMemory"),
+    retentionDays: reader.number("recordingRetentionDays"),
+    ...reader.optional("alarmEmail", "recordingAlarmEmail"),
     existing: {
-      ...reader.optional('tableName', 'existingTableName'),
-      ...reader.optional('userPoolId', 'existingUserPoolId'),
-      ...reader.optional('userPoolClientId', 'existingUserPoolClientId'),
-      ...reader.optional('authenticatedRoleArn', 'existingAuthenticatedRoleArn'),
-      ...reader.optional('bucketName', 'existingBucketName'),
-      ...reader.optional('kmsKeyArn', 'existingKmsKeyArn'),
+      ...reader.optional("tableName", "existingTableName"),
+      ...reader.optional("userPoolId", "existingUserPoolId"),
+      ...reader.optional("userPoolClientId", "existingUserPoolClientId"),
+      ...reader.optional("authenticatedRoleArn", "existingAuthenticatedRoleArn"),
+      ...reader.optional("bucketName", "existingBucketName"),
+      ...reader.optional("kmsKeyArn", "existingKmsKeyArn"),
     },
   };
 }
@@ -143,12 +144,13 @@ class Reader {
 
   text(name: string): string {
     const value = this.#values[name];
-    if (value === undefined) throw new Error(`${name} was not checked: config.params.json does not require it`);
+    if (value === undefined)
+      throw new Error(`${name} was not checked: config.params.json does not require it`);
     return value;
   }
 
   flag(name: string): boolean {
-    return this.text(name) === 'true';
+    return this.text(name) === "true";
   }
 
   number(name: string): number {
