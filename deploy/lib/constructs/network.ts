@@ -1,5 +1,4 @@
 /** The network of recordings: machines without public addresses, and the ways out. */
-import { Fn } from "aws-cdk-lib";
 import {
   GatewayVpcEndpointAwsService,
   IpAddresses,
@@ -14,7 +13,7 @@ import { APPLICATION } from "../names";
 const CIDR = "10.5.0.0/16";
 
 /** More zones hold more instances, and each has a NAT gateway of its own. */
-const ZONES = 2;
+export const ZONES = 2;
 
 const SUBNET_MASK = 24;
 
@@ -26,10 +25,7 @@ export class RecordingNetwork extends Construct {
     super(scope, id);
     this.vpc = new Vpc(this, "recordingVPC", {
       ipAddresses: IpAddresses.cidr(CIDR),
-      // Asked when it is deployed, so that a template needs no account to be made.
-      availabilityZones: Array.from({ length: ZONES }, (_, index) =>
-        Fn.select(index, Fn.getAzs()),
-      ),
+      maxAzs: ZONES,
       natGateways: ZONES,
       subnetConfiguration: [
         {
