@@ -97,7 +97,6 @@ export class BackendStack extends Stack {
         }),
       },
     });
-    api.addStackDependency(made);
     new MonitoringStack(this, "Monitoring", {
       email: recording.alarmEmail,
       api: api.api.api,

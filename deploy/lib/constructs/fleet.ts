@@ -10,7 +10,7 @@ import {
   type CfnAutoScalingGroup,
 } from "aws-cdk-lib/aws-autoscaling";
 import {
-  BlockDeviceVolume as LaunchVolume,
+  BlockDeviceVolume,
   EbsDeviceVolumeType,
   InstanceType,
   LaunchTemplate,
@@ -31,6 +31,8 @@ const ROOT_VOLUME_GIB = 60;
 
 /** A deployment fails if an instance does not come up in this time. */
 const START_TIMEOUT = Duration.minutes(15);
+
+const SUBNETS = { subnetType: SubnetType.PRIVATE_WITH_EGRESS } as const;
 
 const SCALING = { minimumStep: 1, maximumStep: 2, targetPercent: 60 } as const;
 
@@ -65,7 +67,7 @@ export class RecordingFleet extends Construct {
       blockDevices: [
         {
           deviceName: "/dev/xvda",
-          volume: LaunchVolume.ebs(ROOT_VOLUME_GIB, {
+          volume: BlockDeviceVolume.ebs(ROOT_VOLUME_GIB, {
             encrypted: true,
             volumeType: EbsDeviceVolumeType.GP3,
           }),
@@ -80,7 +82,7 @@ export class RecordingFleet extends Construct {
     // An instance refresh (docs/operations.md) exchanges the others in the same way.
     const group = new AutoScalingGroup(this, "Group", {
       vpc: props.vpc,
-      vpcSubnets: { subnetType: SubnetType.PRIVATE_WITH_EGRESS },
+      vpcSubnets: SUBNETS,
       launchTemplate: template,
       minCapacity: props.minInstances,
       maxCapacity: props.maxInstances,
@@ -91,6 +93,9 @@ export class RecordingFleet extends Construct {
       ],
       signals: Signals.waitForMinCapacity({ timeout: START_TIMEOUT }),
     });
+    // An instance that comes up before its way out cannot signal.
+    const { internetConnectivityEstablished } = props.vpc.selectSubnets(SUBNETS);
+    group.node.addDependency(internetConnectivityEstablished);
     const resource = group.node.defaultChild as CfnAutoScalingGroup;
     resource.overrideLogicalId("RecordingECSAutoScalingGroup");
     // ECS sets it, too, and CloudFormation would take it away again.

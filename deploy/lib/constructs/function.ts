@@ -88,8 +88,6 @@ export class RustFunction extends Construct {
         onFailure: { bind: () => ({ destination: queue.queueArn }) },
       }),
     });
-    // Its first event may come as soon as it is there.
-    this.function.node.addDependency(role);
   }
 
   /** Has a rule call it; what cannot be delivered is kept like what failed. */

@@ -49,7 +49,7 @@ export class RecordingNetwork extends Construct {
     this.securityGroup = new SecurityGroup(this, "recordingECSSecurityGroup", {
       vpc: this.vpc,
       securityGroupName: `${APPLICATION}-RecordingECSSecurityGroup`,
-      description: "Recordings: everything out (Chime's media servers), nothing in",
+      description: "Recordings: everything out to the media servers of Chime, nothing in",
       allowAllOutbound: true,
     });
   }
