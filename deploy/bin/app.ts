@@ -8,6 +8,7 @@ import { App } from "aws-cdk-lib";
 import { storedParameters } from "../configure/stored";
 import { backendStacks } from "../lib/backend-stage";
 import { findParameters } from "../lib/parameters";
+import { PipelineStack } from "../lib/pipeline-stack";
 import { settingsFrom } from "../lib/settings";
 import { SOURCES } from "../lib/sources";
 
@@ -43,7 +44,7 @@ const settings = settingsFrom(parameters);
 if (settings.pipeline === undefined) {
   backendStacks(app, settings, env);
 } else {
-  throw new Error("there is no pipeline yet");
+  new PipelineStack(app, "CdkPipelineStack", { env, settings, pipeline: settings.pipeline });
 }
 app.synth();
 
