@@ -1,14 +1,11 @@
 /** The pipeline's template; the stacks that it deploys have tests of their own. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { App, Stage, type Stack } from "aws-cdk-lib";
+import { Stage, type Stack } from "aws-cdk-lib";
 import { Match, Template } from "aws-cdk-lib/assertions";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import cdk from "../cdk.json" with { type: "json" };
+import { AwsSolutionsChecks } from "cdk-nag";
+import { beforeAll, describe, expect, test } from "vitest";
 import { PipelineStack } from "../lib/pipeline-stack";
 import { settingsFrom } from "../lib/settings";
-import { SOURCES } from "../lib/sources";
+import { app, ENV } from "./support/product";
 
 const ID = "01234567-89ab-4cde-8f01-23456789abcd";
 const CONNECTION = `arn:aws:codeconnections:eu-central-1:111122223333:connection/${ID}`;
@@ -26,30 +23,11 @@ const PARAMETERS = {
   cdkPipelineStageName: "Prod",
 };
 
-/** A repository with no more than what the recorder's image is made from. */
-let repository: string;
-
-beforeAll(() => {
-  repository = mkdtempSync(join(tmpdir(), "pipeline-"));
-  mkdirSync(join(repository, "docker"));
-  writeFileSync(join(repository, "docker", "Dockerfile"), "FROM scratch\n");
-});
-
-afterAll(() => rmSync(repository, { recursive: true, force: true }));
-
 function pipelineStack(changed: Readonly<Record<string, string>> = {}): Stack {
   const settings = settingsFrom({ ...PARAMETERS, ...changed });
   if (settings.pipeline === undefined) throw new Error("the settings have no pipeline");
-  const app = new App({
-    context: {
-      ...cdk.context,
-      [SOURCES.repository]: repository,
-      [SOURCES.lambdas]: repository,
-      [SOURCES.placeholders]: true,
-    },
-  });
-  return new PipelineStack(app, "CdkPipelineStack", {
-    env: { account: "111122223333", region: "eu-central-1" },
+  return new PipelineStack(app(), "CdkPipelineStack", {
+    env: ENV,
     settings,
     pipeline: settings.pipeline,
   });
@@ -231,6 +209,83 @@ describe("with a connection", () => {
     expect(rights.map(({ Action, Resource }) => [Action, Resource])).toEqual([
       [["codeconnections:UseConnection", "codestar-connections:UseConnection"], CONNECTION],
     ]);
+  });
+});
+
+interface Acknowledged {
+  readonly rule: RegExp;
+  /** At the end of the path of the construct. */
+  readonly where: RegExp;
+  readonly reason: string;
+}
+
+const ACKNOWLEDGED: readonly Acknowledged[] = [
+  {
+    rule: /^AwsSolutions-S1$/,
+    where: /Artifacts$/,
+    reason: "Only the pipeline reads and writes it, whose executions are logged",
+  },
+  {
+    rule: /^AwsSolutions-CB4$/,
+    where: /(CdkBuildProject|SelfMutation|(File|Docker)Asset\d*)$/,
+    reason: "What is built are templates and code without secrets: AWS's own key is enough",
+  },
+  {
+    rule: /^AwsSolutions-IAM5\[(Action::s3:\w+\*|Resource::(<Artifacts\w+\.Arn>|arn:aws:s3:::\w+plicationbucket\w+)\/\*)\]$/,
+    where: /Role\/DefaultPolicy$/,
+    reason: "All that is on its way through its buckets in both regions, whose keys it makes",
+  },
+  {
+    rule: /^AwsSolutions-IAM5\[Resource::arn:aws:(logs|codebuild):[^\]]+\*\]$/,
+    where: /Role\/DefaultPolicy$/,
+    reason: "Logs and reports of builds, which CodeBuild gives their names",
+  },
+  {
+    rule: /^AwsSolutions-IAM5\[Resource::arn:aws:ssm:[\w:-]+:parameter\/VideoCallEscalation\/\*\]$/,
+    where: /Synth\/CdkBuildProject\/Role\/DefaultPolicy$/,
+    reason: "The parameters of this application, which hold no secrets",
+  },
+  {
+    rule: /^AwsSolutions-IAM5\[Resource::\*\]$/,
+    where: /Synth\/CdkBuildProject\/Role\/DefaultPolicy$/,
+    reason: "ec2:DescribeAvailabilityZones knows no resources",
+  },
+  {
+    rule: /^AwsSolutions-IAM5\[Resource::(\*|arn:\*:iam::\d+:role\/\*)\]$/,
+    where: /(SelfMutation|(File|Docker)Role)\/(Role\/)?DefaultPolicy$/,
+    reason: "Roles of the bootstrap, limited by their tag; the names of stacks to look up",
+  },
+];
+
+describe("cdk-nag", () => {
+  let found: readonly { readonly rule: string; readonly path: string }[];
+
+  beforeAll(() => {
+    const stack = pipelineStack();
+    const { violations } = new AwsSolutionsChecks(stack).validateScope(stack);
+    found = violations
+      .flatMap(({ ruleName: rule, violatingResources }) =>
+        violatingResources.map(({ constructPath = "" }) => ({
+          rule,
+          path: constructPath.replace(/\/Resource$/, ""),
+        })),
+      )
+      // What it deploys has a test of its own.
+      .filter(({ path }) => !path.includes("/VideoCallEscalation-Prod/"));
+  });
+
+  const fits = ({ rule, where }: Acknowledged, one: { rule: string; path: string }): boolean =>
+    rule.test(one.rule) && where.test(one.path);
+
+  test("every finding has a reason to stay", () => {
+    expect(found.filter((one) => !ACKNOWLEDGED.some((known) => fits(known, one)))).toEqual([]);
+  });
+
+  test.each(ACKNOWLEDGED)("the reason is still needed for $rule at $where", (known) => {
+    expect(
+      found.filter((one) => fits(known, one)),
+      known.reason,
+    ).not.toEqual([]);
   });
 });
 
