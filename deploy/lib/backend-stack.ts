@@ -7,7 +7,7 @@ import { RecordsTable } from "./constructs/table";
 import { IdentityStack } from "./identity-stack";
 import { MonitoringStack } from "./monitoring-stack";
 import { HIERARCHY, tableName } from "./names";
-import { RecordingApiStack } from "./recording-api-stack";
+import { RecordingApiStack } from "./recordingAPI-stack";
 import { RecordingStack } from "./recording-stack";
 import type { RecordingSettings, Settings } from "./settings";
 

@@ -2,7 +2,7 @@
 import { Stage, Token, type Environment, type Stack, type StageProps } from "aws-cdk-lib";
 import type { Construct } from "constructs";
 import { BackendStack } from "./backend-stack";
-import { ChimeEventBridgeStack } from "./chime-event-bridge-stack";
+import { ChimeEventBridgeStack } from "./cdk-chime-event-bridge-stack";
 import { CHIME_EVENTS_REGION, stackName, tableName } from "./names";
 import type { Settings } from "./settings";
 

@@ -37,8 +37,21 @@ interface Template {
 export class Assembly {
   readonly resources: readonly Resource[];
   readonly outputs: Readonly<Record<string, Json>>;
+  /** By their names. */
+  readonly stacks: Readonly<
+    Record<string, { readonly region: string; readonly dependencies: readonly string[] }>
+  >;
 
   constructor(assembly: cx_api.CloudAssembly) {
+    this.stacks = Object.fromEntries(
+      assembly.stacksRecursively.map(({ stackName, environment, dependencies }) => [
+        stackName,
+        {
+          region: environment.region,
+          dependencies: dependencies.flatMap((other) => ("stackName" in other ? [String(other.stackName)] : [])),
+        },
+      ]),
+    );
     const roots = assembly.stacksRecursively.map((artifact) =>
       load({
         folder: join(artifact.templateFullPath, ".."),
