@@ -127,9 +127,9 @@ describe("bad input", () => {
   });
 
   test("that is no parameter is named", async () => {
-    const { code, err } = await configure(["-t", "--conect-instance-arn=x"]);
+    const { code, err } = await configure(["-t", "--connect-instance-arm=x"]);
     expect(code).toBe(1);
-    expect(err).toContain("--conect-instance-arn");
+    expect(err).toContain("--connect-instance-arm");
   });
 
   test("in the file is named with the file", async () => {

@@ -232,6 +232,15 @@ describe("config.params.json", () => {
   });
 });
 
+test.each(parameters)("docs/deploy.md tells of $name", ({ name, cliFormat, defaultValue }) => {
+  const manual = readFileSync(new URL("../../docs/deploy.md", import.meta.url), "utf8");
+  const row = manual
+    .split("\n")
+    .find((line) => line.startsWith(`| \`${name}\` | \`${cliFormat}\` |`));
+  expect(row).toBeDefined();
+  if (defaultValue !== undefined) expect(row).toContain(`| \`${defaultValue}\``);
+});
+
 test("the example can be deployed, and says that it is one", () => {
   const file = new URL("../config.example.json", import.meta.url);
   const example: Record<string, string> = JSON.parse(readFileSync(file, "utf8"));
