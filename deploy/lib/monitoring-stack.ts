@@ -175,10 +175,10 @@ function counted(log: ILogGroup) {
     return filter.metric({ statistic: "Sum", period: PERIOD });
   };
   return {
-    recorderFailures: count("RecorderFailures", "{ $.recorder = * && $.exit_code > 0 }"),
+    recorderFailures: count("RecorderFailures", "{ $.version >= 1 && $.exit_code > 0 }"),
     uploadErrors: count(
       "UploadErrors",
-      '{ $.recorder = * && ($.blame = "destination" || $.media = "upload_open") }',
+      '{ $.version >= 1 && ($.blame = "destination" || $.media = "upload_open") }',
     ),
   };
 }
