@@ -42,7 +42,7 @@ describe("with CodeCommit", () => {
     template = Template.fromStack(stack);
   });
 
-  test("S8, S11: a pipeline deploys", () => {
+  test("S8: a pipeline deploys", () => {
     expect(stack.stackName).toBe("VideoCallEscalationPipeline");
     template.hasResourceProperties("AWS::CodePipeline::Pipeline", {
       Name: "VideoCallEscalation-Pipeline",
@@ -159,6 +159,13 @@ describe("with CodeCommit", () => {
       },
     });
   });
+});
+
+test("S11: cdk-pipeline-enabled decides whether there is a pipeline", () => {
+  expect(settingsFrom(PARAMETERS).pipeline).toBeDefined();
+  const off = settingsFrom({ ...PARAMETERS, cdkPipelineEnabled: "false" });
+  expect(off.pipeline).toBeUndefined();
+  expect(off.recording).toBeDefined();
 });
 
 test("S14: an existing repository is taken as it is", () => {
