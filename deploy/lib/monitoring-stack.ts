@@ -8,7 +8,6 @@ import {
   AlarmStatusWidget,
   Dashboard,
   GraphWidget,
-  MathExpression,
   Metric,
   type IMetric,
 } from "aws-cdk-lib/aws-cloudwatch";
@@ -72,8 +71,8 @@ export class MonitoringStack extends NestedStack {
     alarms.watch("SweeperSilent", {
       section: "sweeperSilent",
       what: "The sweeper does not run",
-      metric: metrics.sweeperSilent,
-      silenceIsBad: true,
+      metric: metrics.turns,
+      unless: true,
     });
     alarms.watch("StartsRefused", {
       section: "noCapacity",
@@ -142,24 +141,9 @@ function told() {
     settled: of("Settled", "recording-task-state"),
     notComplete: of("NotComplete", "recording-task-state"),
     open: of("OpenRecordings", "recording-sweeper", "Maximum"),
-    orphans: new MathExpression({
-      expression: "FILL(swept, 0) + FILL(settled, 0)",
-      usingMetrics: {
-        swept: of("OrphansRepaired", "recording-sweeper"),
-        settled: of("OrphansRepaired", "recording-task-state"),
-      },
-      label: "OrphansRepaired",
-      period: PERIOD,
-    }),
+    orphans: of("OrphansRepaired", "recording-sweeper"),
     repairFailures: of("RepairFailures", "recording-sweeper"),
-    sweeperSilent: new MathExpression({
-      expression: "IF(FILL(turns, 0) > 0, 0, 1)",
-      usingMetrics: {
-        turns: of("OpenRecordings", "recording-sweeper", "SampleCount", SILENT_AFTER),
-      },
-      label: "SweeperSilent",
-      period: SILENT_AFTER,
-    }),
+    turns: of("OpenRecordings", "recording-sweeper", "SampleCount", SILENT_AFTER),
   };
 }
 

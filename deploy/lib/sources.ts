@@ -41,8 +41,9 @@ export function recorderImage(scope: Construct): ContainerImage {
     file: "docker/Dockerfile",
     platform: Platform.LINUX_AMD64,
     ignoreMode: IgnoreMode.DOCKER,
-    // What changes without the image being another.
-    exclude: [".git", "**/node_modules", "**/dist", "deploy", "docs", "recordings", "target"],
+    // Beside .dockerignore, which knows what belongs to the image: the library sends a
+    // Dockerfile that it leaves out only if it is at the root.
+    exclude: [".git", "**/node_modules", "!docker/Dockerfile"],
   });
   return ContainerImage.fromDockerImageAsset(image);
 }

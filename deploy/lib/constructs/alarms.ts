@@ -41,8 +41,8 @@ export interface Watched {
   readonly above?: number;
   /** For so many periods. */
   readonly periods?: number;
-  /** Silence is a reason to tell. */
-  readonly silenceIsBad?: boolean;
+  /** It is told when the metric is not above, or silent. */
+  readonly unless?: boolean;
 }
 
 export interface AlarmsProps {
@@ -65,16 +65,16 @@ export class RecordingAlarms extends Construct {
 
   watch(id: string, watched: Watched): void {
     const section = SECTIONS[watched.section];
+    const unless = watched.unless === true;
     const alarm = new Alarm(this, id, {
       alarmDescription: `${watched.what}. What to do: docs/operations.md, "${section}"`,
       metric: watched.metric,
       threshold: watched.above ?? 0,
-      comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
+      comparisonOperator: unless
+        ? ComparisonOperator.LESS_THAN_OR_EQUAL_TO_THRESHOLD
+        : ComparisonOperator.GREATER_THAN_THRESHOLD,
       evaluationPeriods: watched.periods ?? 1,
-      treatMissingData:
-        watched.silenceIsBad === true
-          ? TreatMissingData.BREACHING
-          : TreatMissingData.NOT_BREACHING,
+      treatMissingData: unless ? TreatMissingData.BREACHING : TreatMissingData.NOT_BREACHING,
     });
     alarm.addAlarmAction(new SnsAction(this.#topic));
     alarm.addOkAction(new SnsAction(this.#topic));

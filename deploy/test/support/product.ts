@@ -56,5 +56,8 @@ function standInRepository(): string {
   const folder = mkdtempSync(join(tmpdir(), "recorder-repository-"));
   mkdirSync(join(folder, "docker"));
   writeFileSync(join(folder, "docker", "Dockerfile"), "FROM scratch\n");
+  writeFileSync(join(folder, ".dockerignore"), "*\n!Cargo.toml\n");
+  writeFileSync(join(folder, "Cargo.toml"), "[workspace]\n");
+  writeFileSync(join(folder, "secret"), "not for the image\n");
   return folder;
 }
