@@ -1,6 +1,6 @@
 /**
  * The one picture of everything that is deployed: a change of it has to be meant.
- * To renew it: `npx vitest run --update test/snapshot.test.ts`.
+ * To renew it: `npx vitest run test/snapshot.test.ts --update`.
  */
 import { expect, test } from "vitest";
 import { synthesised } from "./support/product";
