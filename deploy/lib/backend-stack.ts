@@ -6,7 +6,7 @@ import type { Construct } from "constructs";
 import { RecordsTable } from "./constructs/table";
 import { IdentityStack } from "./identity-stack";
 import { MonitoringStack } from "./monitoring-stack";
-import { HIERARCHY, tableName } from "./names";
+import { HIERARCHY, isAttached, tableName } from "./names";
 import { RecordingApiStack } from "./recordingAPI-stack";
 import { RecordingStack } from "./recording-stack";
 import type { RecordingSettings, Settings } from "./settings";
@@ -32,10 +32,13 @@ export class BackendStack extends Stack {
     if (settings.recording !== undefined) {
       this.recording(settings, settings.recording, identities);
     }
-    new StringParameter(this, "StackName", {
-      parameterName: `${HIERARCHY}outputParameters/CdkBackendStackName`,
-      stringValue: this.stackName,
-    });
+    // A solution that this one is attached to has the parameter of that name.
+    if (!isAttached(settings)) {
+      new StringParameter(this, "StackName", {
+        parameterName: `${HIERARCHY}outputParameters/CdkBackendStackName`,
+        stringValue: this.stackName,
+      });
+    }
     this.tell("backendRegion", this.region);
     this.tell("userPoolId", identities.userPoolId);
     this.tell("userPoolWebClientId", identities.userPoolClientId);

@@ -31,7 +31,8 @@ export function stackName(settings: Settings, name: "Backend" | "ChimeEventBridg
   return isAttached(settings) ? `${APPLICATION}Recording${name}` : `${APPLICATION}${name}`;
 }
 
-function isAttached(settings: Settings): boolean {
+/** Whether another solution has the users or the table. */
+export function isAttached(settings: Settings): boolean {
   const existing = settings.recording?.existing;
   return existing?.tableName !== undefined || existing?.userPoolId !== undefined;
 }

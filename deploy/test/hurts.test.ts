@@ -366,7 +366,14 @@ describe("attached to an existing solution", () => {
   });
 
   test("nothing is made that is there", () => {
-    for (const type of ["AWS::DynamoDB::Table", "AWS::Cognito::UserPool", "AWS::S3::Bucket"]) {
+    for (const type of [
+      "AWS::DynamoDB::Table",
+      "AWS::Cognito::UserPool",
+      "AWS::S3::Bucket",
+      // Its name is the solution's.
+      "AWS::SSM::Parameter",
+    ]) {
+      expect(product.all(type), type).not.toEqual([]);
       expect(attached.all(type), type).toEqual([]);
     }
   });

@@ -52,7 +52,7 @@ export function synthesised(
 }
 
 /** The real one has folders that take long to read, and are no matter of templates. */
-function standInRepository(): string {
+export function standInRepository(): string {
   const folder = mkdtempSync(join(tmpdir(), "recorder-repository-"));
   mkdirSync(join(folder, "docker"));
   writeFileSync(join(folder, "docker", "Dockerfile"), "FROM scratch\n");
