@@ -245,6 +245,18 @@ describe("instances", () => {
     expect(script).toContain("ECS_CLUSTER=VideoCallEscalation-Recording\n");
   });
 
+  test("signal that they are there, where one always is", () => {
+    expect(group.attributes["CreationPolicy"]).toEqual({
+      ResourceSignal: { Count: 1, Timeout: "PT15M" },
+    });
+    expect(at(data, "UserData", "Fn::Base64")).toContain(
+      "cfn-signal --exit-code $? --stack {AWS::StackName} --resource RecordingECSAutoScalingGroup",
+    );
+    const none = synthesised(exampleSettings({ minInstances: 0 }));
+    const empty = none.one("AWS::AutoScaling::AutoScalingGroup");
+    expect(empty.attributes["CreationPolicy"]).toBeUndefined();
+  });
+
   test("let nothing in", () => {
     const { properties } = product.one("AWS::EC2::SecurityGroup");
     expect(at(properties, "SecurityGroupIngress")).toBe(null);

@@ -91,7 +91,10 @@ export class RecordingFleet extends Construct {
         TerminationPolicy.OLDEST_LAUNCH_TEMPLATE,
         TerminationPolicy.DEFAULT,
       ],
-      signals: Signals.waitForMinCapacity({ timeout: START_TIMEOUT }),
+      // Where none is always there, none can signal.
+      ...(props.minInstances > 0 && {
+        signals: Signals.waitForMinCapacity({ timeout: START_TIMEOUT }),
+      }),
     });
     // An instance that comes up before its way out cannot signal.
     const { internetConnectivityEstablished } = props.vpc.selectSubnets(SUBNETS);

@@ -1,4 +1,4 @@
-/** The table of meetings, attendees and recordings; contract of its items: docs/control-plane.md. */
+/** The table of meetings, attendees and recordings; its items: docs/control-plane.md. */
 import { RemovalPolicy } from "aws-cdk-lib";
 import { AttributeType, BillingMode, Table, TableEncryption } from "aws-cdk-lib/aws-dynamodb";
 import { Construct } from "constructs";
