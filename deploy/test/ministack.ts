@@ -1,0 +1,91 @@
+/**
+ * A Parameter Store, buckets and stacks on loopback, for tests: ministack, which `./dev`
+ * installs. It must not know what is stored.
+ */
+import { spawn } from "node:child_process";
+import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { homedir, tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+
+import { vi } from "vitest";
+
+export interface Ministack {
+  /** What a program needs to find it. */
+  readonly environment: Readonly<Record<string, string>>;
+  stop(): Promise<void>;
+}
+
+/** Where the program is; nothing if this machine has none. */
+export function ministackProgram(): string | undefined {
+  const cache = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");
+  const folders = [
+    join(cache, "recorder", "python", "bin"),
+    ...(process.env["PATH"] ?? "").split(delimiter),
+  ];
+  return folders.map((folder) => join(folder, "ministack")).find(isExecutable);
+}
+
+export async function startMinistack(program: string): Promise<Ministack> {
+  const folder = mkdtempSync(join(tmpdir(), "ministack-"));
+  const port = await freePort();
+  const server = spawn(program, {
+    cwd: folder,
+    env: {
+      BIND_HOST: "127.0.0.1",
+      GATEWAY_PORT: String(port),
+      HOME: folder,
+      // Else it listens on a fixed port of all addresses.
+      IOT_MTLS_ENABLED: "0",
+      LOG_LEVEL: "WARNING",
+      PATH: process.env["PATH"],
+      TMPDIR: folder,
+    },
+    stdio: "ignore",
+  });
+  const ended = new Promise<void>((resolve) => server.once("exit", () => resolve()));
+  const endpoint = `http://127.0.0.1:${port}`;
+  await vi.waitFor(
+    async () => {
+      const answer = await fetch(`${endpoint}/_ministack/ready`);
+      if (!answer.ok) throw new Error(`ministack is not ready: ${answer.status}`);
+    },
+    { timeout: 60_000, interval: 100 },
+  );
+  return {
+    environment: {
+      AWS_ACCESS_KEY_ID: "test",
+      AWS_SECRET_ACCESS_KEY: "test-secret-key",
+      AWS_ENDPOINT_URL: endpoint,
+      AWS_REGION: "us-east-1",
+    },
+    async stop() {
+      server.kill("SIGTERM");
+      await ended;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => {
+        if (typeof address === "object" && address !== null) resolve(address.port);
+        else reject(new Error("a listening server has no port"));
+      });
+    });
+  });
+}
