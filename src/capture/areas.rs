@@ -7,6 +7,9 @@ use crate::config::Size;
 /// More pieces than these cost more in requests than they save in pixels.
 const MOST: usize = 8;
 
+/// What the display says was drawn: left, top, width, height.
+pub(super) type Drawn = (i16, i16, u16, u16);
+
 /// A rectangle of the screen with even edges, because 4:2:0 keeps one colour for two
 /// by two pixels. Never empty, and never outside of the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +31,8 @@ impl Area {
 
     /// What of a rectangle with any edges is on the screen, and what is missing to
     /// even edges.
-    fn around(x: i16, y: i16, width: u16, height: u16, size: Size) -> Option<Self> {
-        let side = |from: i16, length: u16, limit: u16| {
+    fn around((x, y, width, height): Drawn, size: Size) -> Option<Self> {
+        let clipped = |from: i16, length: u16, limit: u16| {
             let (from, limit) = (i32::from(from), i32::from(limit));
             let to = (from + i32::from(length)).clamp(0, limit);
             let from = from.clamp(0, limit) & !1;
@@ -38,8 +41,8 @@ impl Area {
             (length > 0)
                 .then(|| (u16::try_from(from).expect(fits), u16::try_from(length).expect(fits)))
         };
-        let (x, width) = side(x, width, size.width)?;
-        let (y, height) = side(y, height, size.height)?;
+        let (x, width) = clipped(x, width, size.width)?;
+        let (y, height) = clipped(y, height, size.height)?;
         Some(Self { x, y, width, height })
     }
 
@@ -55,9 +58,8 @@ impl Area {
 /// Covers all of `drawn` that is on the screen: piece by piece where that saves a
 /// good part of the pixels, else the area around everything. The screen has even
 /// sides.
-pub(super) fn cover(drawn: impl Iterator<Item = (i16, i16, u16, u16)>, size: Size) -> Vec<Area> {
-    let pieces: Vec<Area> =
-        drawn.filter_map(|(x, y, width, height)| Area::around(x, y, width, height, size)).collect();
+pub(super) fn cover(drawn: impl Iterator<Item = Drawn>, size: Size) -> Vec<Area> {
+    let pieces: Vec<Area> = drawn.filter_map(|one| Area::around(one, size)).collect();
     let Some(all) = pieces.iter().copied().reduce(Area::with) else { return Vec::new() };
     let pixels: usize = pieces.iter().map(|piece| piece.pixels()).sum();
     if pieces.len() <= MOST && pixels * 4 <= all.pixels() * 3 { pieces } else { vec![all] }
@@ -77,7 +79,7 @@ mod tests {
 
     #[test]
     fn one_piece_is_grabbed_alone_and_pieces_that_fill_their_surroundings_at_once() {
-        let cases: [(&[(i16, i16, u16, u16)], Vec<Area>); 7] = [
+        let cases: [(&[Drawn], Vec<Area>); 7] = [
             (&[], vec![]),
             (&[(10, 20, 30, 40)], vec![area(10, 20, 30, 40)]),
             // Odd edges grow outwards.

@@ -381,12 +381,11 @@ impl Screen {
         let drawn = self.connection.xfixes_fetch_region(self.drawn)?.reply()?.rectangles;
         let whole = Area::whole(self.size);
         let last = last.and_then(|last| last.map_readable().ok());
-        let areas = match last {
-            None => vec![whole],
-            Some(_) => {
-                let drawn = drawn.iter().map(|one| (one.x, one.y, one.width, one.height));
-                areas::cover(drawn, self.size)
-            }
+        let areas = if last.is_some() {
+            let drawn = drawn.iter().map(|one| (one.x, one.y, one.width, one.height));
+            areas::cover(drawn, self.size)
+        } else {
+            vec![whole]
         };
         if areas.is_empty() {
             return Ok(None);

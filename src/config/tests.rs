@@ -456,3 +456,17 @@ fn help_names_every_variable_and_default() {
     }
     assert!(help.contains(DEFAULT_OUTPUT));
 }
+
+#[test]
+fn the_deployment_counts_on_what_the_worker_does() {
+    let told: serde_json::Value =
+        serde_json::from_str(include_str!("../../deploy/lib/worker.json")).unwrap();
+    let ours = [
+        ("stopTimeoutSeconds", crate::recording::machine::STOP_TIMEOUT.as_secs()),
+        ("longestRecordingHours", LONGEST_DURATION.as_secs() / 3600),
+        ("spoolDiskGiB", DEFAULT_SPOOL_DISK >> 30),
+    ];
+    for (name, value) in ours {
+        assert_eq!(told[name], value, "{name} of deploy/lib/worker.json");
+    }
+}

@@ -27,7 +27,7 @@ use crate::store::{self, BUCKET, Store};
 /// As contract A9 calls it.
 const CLUSTER: &str = "VideoCallEscalation-Recording";
 const TASK_DEFINITION: &str = "VideoCallEscalation-Recording:1";
-const CONTAINER: &str = "VideoCallEscalation-RecordingContainer";
+pub(crate) const CONTAINER: &str = "VideoCallEscalation-RecordingContainer";
 
 /// Names the folder of the meeting page.
 const MEETING_PAGE: &str = "RECORDER_MEETING_PAGE";

@@ -184,6 +184,13 @@ mod tests {
     }
 
     #[test]
+    fn the_deployment_calls_the_container_what_it_is_called_here() {
+        let told: serde_json::Value =
+            serde_json::from_str(include_str!("../../../deploy/lib/worker.json")).unwrap();
+        assert_eq!(told["containerName"], crate::cloud::CONTAINER);
+    }
+
+    #[test]
     fn every_function_has_a_role_and_every_route_a_function() {
         for function in &FUNCTIONS {
             let role = crate::policies::ROLES.iter().find(|role| role.name == function.name);

@@ -24,9 +24,9 @@ pub struct Analysis {
     pub peak_dbfs: Option<f64>,
 }
 
-/// Reads and judges the recording at `path`.
+/// Reads and judges the recording at `path`, by marks that fill the picture.
 pub fn analyse(path: &Path) -> Result<Analysis, ObserveError> {
-    Ok(judge(&observe(path)?))
+    Ok(judge(&observe(path, None)?))
 }
 
 /// Judges a recording that has been read.

@@ -116,10 +116,10 @@ impl Child {
         self.ended_within(limit)?.ok_or_else(|| ChildError::NotEnding(self.name.clone(), limit))
     }
 
-    /// Asks the child to end, with SIGTERM.
-    pub fn terminate(&self) {
+    /// Asks the child to end, with SIGINT: every peer closes its file for that.
+    pub fn interrupt(&self) {
         // Fails only when the child has ended, which is what is asked for.
-        let _ = kill_process(self.pid, Signal::TERM);
+        let _ = kill_process(self.pid, Signal::INT);
     }
 }
 
@@ -166,7 +166,7 @@ mod tests {
     fn a_child_asked_to_end_does() {
         let mut child = Child::start("sleep", command("sleep").arg("1000")).unwrap();
         assert!(child.ended_within(Duration::from_millis(1)).unwrap().is_none());
-        child.terminate();
+        child.interrupt();
         child.end(SOON).unwrap();
     }
 

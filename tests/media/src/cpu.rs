@@ -70,6 +70,13 @@ impl Part {
 pub struct Look {
     pub at: Instant,
     pub used: Parts,
+    /// Bytes in memory of all that live; what they share counts for each.
+    pub resident: u64,
+}
+
+/// The most memory that was in use at one moment, in bytes.
+pub fn peak_memory(looks: &[Look]) -> Option<u64> {
+    looks.iter().map(|look| look.resident).max()
 }
 
 /// Cores in use between two moments, by the looks nearest to them; `None` when
@@ -129,6 +136,8 @@ struct Process {
     used: f64,
     /// Tells processes apart that had the same id one after the other.
     started: u64,
+    /// Bytes in memory.
+    resident: u64,
 }
 
 fn processes() -> io::Result<Vec<Process>> {
@@ -156,6 +165,7 @@ fn parse_stat(stat: &str) -> Option<Process> {
         parent: u32::try_from(field(4)?).ok()?,
         used: f64::from(ticks) / f64::from(per_second),
         started: field(22)?,
+        resident: field(24)? * rustix::param::page_size() as u64,
     })
 }
 
@@ -169,19 +179,21 @@ struct Family {
 impl Family {
     fn look(&mut self, all: &[Process], at: Instant) -> Look {
         let by_id: HashMap<u32, &Process> = all.iter().map(|one| (one.id, one)).collect();
+        let mut resident = 0;
         for process in all {
             let key = (process.id, process.started);
             // One whose parent has ended belongs where it belonged before.
             let known = self.members.get(&key).map(|member| member.0);
             if let Some(part) = self.part(process, &by_id).or(known) {
                 self.members.insert(key, (part, process.used));
+                resident += process.resident;
             }
         }
         let mut used = Parts::default();
         for &(part, seconds) in self.members.values() {
             *used.of(part) += seconds;
         }
-        Look { at, used }
+        Look { at, used, resident }
     }
 
     fn part(&self, process: &Process, by_id: &HashMap<u32, &Process>) -> Option<Part> {
@@ -199,7 +211,7 @@ mod tests {
     use super::*;
 
     fn process(id: u32, name: &str, parent: u32, used: f64) -> Process {
-        Process { id, name: name.to_owned(), parent, used, started: 1 }
+        Process { id, name: name.to_owned(), parent, used, started: 1, resident: 7 }
     }
 
     #[test]
@@ -227,6 +239,8 @@ mod tests {
         let look = family.look(&all, Instant::now());
         let expected = Parts { recorder: 6.0, browser: 7.0, display: 2.0, sound: 0.0 };
         assert_eq!(look.used, expected);
+        // Of five, for two belong to nobody here.
+        assert_eq!((look.resident, peak_memory(&[look])), (35, Some(35)));
     }
 
     #[test]
@@ -253,6 +267,7 @@ mod tests {
                     recorder: 0.5 * f64::from(u32::try_from(second).unwrap()),
                     ..Parts::default()
                 },
+                resident: 0,
             })
             .collect();
         let at = |seconds| start + Duration::from_secs(seconds);

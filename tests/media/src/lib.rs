@@ -15,7 +15,9 @@
 //! - [`observation`]: a recording into numbers per frame and samples of sound
 //! - [`numbers`], [`beeps`], [`sync`]: those into findings                (pure)
 //! - [`analysis`]: all findings about one file
-//! - [`children`], [`cpu`], [`stage`]: what a benchmark needs around a recorder
+//! - [`quality`]: how like the clip its recording is
+//! - [`children`], [`cpu`], [`stage`]: what a benchmark needs around a recorder;
+//!   [`workload`]: what it records; [`peers`]: how others do; [`plot`]: bars
 //!
 //! Nothing here knows the recorder: it is judged by its file alone.
 
@@ -28,10 +30,14 @@ pub mod marks;
 pub mod numbers;
 pub mod observation;
 pub mod page;
+pub mod peers;
 pub mod picture;
+pub mod plot;
+pub mod quality;
 pub mod sound;
 pub mod stage;
 pub mod starts;
 pub mod stats;
 pub mod sync;
 pub mod tool;
+pub mod workload;

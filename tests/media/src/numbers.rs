@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::marks::{FRAMES_PER_SECOND, WHITE_ABOVE, read_number};
 use crate::observation::Picture;
+use crate::stats;
 
 /// The counts of one recording. Every picture is either unreadable, distinct
 /// or repeated.
@@ -88,6 +89,30 @@ pub fn count(pictures: &[Picture]) -> Numbers {
         numbers.distinct_per_second = to_f64(numbers.distinct) / length;
     }
     numbers
+}
+
+/// How unevenly the pictures follow each other: by how many milliseconds the time of a
+/// picture differs from what its number says, at the 95th percentile. `None` without
+/// numbers.
+pub fn jitter_ms(pictures: &[Picture]) -> Option<f64> {
+    let readable: Vec<(f64, u32)> =
+        pictures.iter().filter_map(|picture| Some((picture.time, number_in(picture)?))).collect();
+    let highest = readable.iter().map(|&(_, number)| number).max()?;
+    let length = (highest + 1).next_multiple_of(FRAMES_PER_SECOND);
+    let (mut looped, mut before) = (0, 0);
+    let late: Vec<f64> = readable
+        .iter()
+        .map(|&(time, number)| {
+            if before > number && before - number > highest / 2 {
+                looped += length;
+            }
+            before = number;
+            time - f64::from(looped + number) / f64::from(FRAMES_PER_SECOND)
+        })
+        .collect();
+    let middle = stats::median(&late)?;
+    let off: Vec<f64> = late.iter().map(|late| (late - middle).abs() * 1000.0).collect();
+    stats::percentile(&off, 0.95)
 }
 
 /// From the first picture to the end of the last one, which is taken to last as
@@ -180,6 +205,18 @@ mod tests {
         assert_eq!(number_in(&page(16)), None);
         assert_eq!(number_in(&page(235)), None);
         assert_eq!(number_in(&Picture { flash: 235, ..page(16) }), Some(0));
+    }
+
+    #[test]
+    fn a_picture_that_is_shown_late_is_uneven_and_a_loop_is_not() {
+        let jitter = |numbers: Vec<u32>| {
+            jitter_ms(&shown(&numbers.into_iter().map(Some).collect::<Vec<_>>())).unwrap()
+        };
+        assert!(jitter((50..90).chain(0..40).collect()) < 1e-6);
+        // Every fifth is one picture late.
+        let late = (1..=100).map(|n| if n % 5 == 0 { n - 1 } else { n }).collect();
+        assert!((jitter(late) - 1000.0 / 30.0).abs() < 1e-6);
+        assert_eq!(jitter_ms(&[]), None);
     }
 
     #[test]

@@ -96,6 +96,15 @@ pub fn seconds(samples: usize, rate: u32) -> f64 {
     samples as f64 / f64::from(rate)
 }
 
+/// A part of the picture, in pixels, all of them even.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    pub x: u32,
+    pub y: u32,
+    pub width: u32,
+    pub height: u32,
+}
+
 /// A recording could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ObserveError {
@@ -111,8 +120,9 @@ pub enum ObserveError {
     Timeline(String),
 }
 
-/// Reads the recording at `path`, in any container that ffmpeg knows.
-pub fn observe(path: &Path) -> Result<Observation, ObserveError> {
+/// Reads the recording at `path`, in any container that ffmpeg knows. The marks are
+/// those of the region, or of the whole picture.
+pub fn observe(path: &Path, region: Option<Region>) -> Result<Observation, ObserveError> {
     let read_error = |source| ObserveError::Read(path.to_owned(), source);
     let bytes = fs::metadata(path).map_err(read_error)?.len();
     let streams = describe(path)?;
@@ -121,7 +131,7 @@ pub fn observe(path: &Path) -> Result<Observation, ObserveError> {
         return Err(ObserveError::NoPicture(path.to_owned()));
     }
     let folder = tempfile::tempdir().map_err(read_error)?;
-    decode(path, folder.path(), has("audio"))?;
+    decode(path, folder.path(), region, has("audio"))?;
     let pictures = read_pictures(folder.path())?;
     let sound = if has("audio") { Some(read_sound(folder.path())?) } else { None };
     Ok(Observation { streams, bytes, pictures, sound })
@@ -147,11 +157,19 @@ const SAMPLE_TIMES: &str = "sample-times";
 
 /// Writes the marks and the sound as raw data into `folder`, and beside each
 /// the list of its frames with their times.
-fn decode(path: &Path, folder: &Path, with_sound: bool) -> Result<(), ObserveError> {
+fn decode(
+    path: &Path,
+    folder: &Path,
+    region: Option<Region>,
+    with_sound: bool,
+) -> Result<(), ObserveError> {
+    let crop = region.map_or_else(String::new, |Region { x, y, width, height }| {
+        format!("crop={width}:{height}:{x}:{y},")
+    });
     // One row of pixels per picture: the cells, then the flash block. Of the
     // block only the middle counts, so that its edges may blur.
     let filter = format!(
-        "[0:v:0]split[a][b];\
+        "[0:v:0]{crop}split[a][b];\
          [a]crop=iw:ih*{}/{}:0:0,scale={CELLS}:1:flags=area,format=gray[band];\
          [b]crop=iw*{}/{}/2:ih*{}/{}/2:iw*{}/{}+ow/2:ih*{}/{}+oh/2,\
          scale=1:1:flags=area,format=gray[flash];\

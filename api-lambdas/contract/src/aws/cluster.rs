@@ -8,8 +8,8 @@ use aws_sdk_ecs::config::{Builder, Region};
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::primitives::DateTime;
 use aws_sdk_ecs::types::{
-    CapacityProviderStrategyItem, Container, ContainerOverride, DesiredStatus, Failure,
-    KeyValuePair, TaskOverride,
+    AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, Container,
+    ContainerOverride, DesiredStatus, Failure, KeyValuePair, NetworkConfiguration, TaskOverride,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -62,6 +62,8 @@ struct ToRun {
     task_definition: String,
     /// `None`: as the cluster's default strategy says.
     capacity_provider: Option<String>,
+    /// Where a task has an address of its own, as on Fargate.
+    network: Option<NetworkConfiguration>,
 }
 
 impl Settings {
@@ -80,9 +82,26 @@ impl Settings {
             container: reader.need("ECS_CONTAINER_NAME"),
             task_definition: reader.need("ECS_TASK_DEFINITION_ARN"),
             capacity_provider: reader.find("ECS_CAPACITY_PROVIDER"),
+            network: network(reader),
         };
         Self { run: Some(run), ..Self::read(reader) }
     }
+}
+
+/// In which subnets a task gets an address, never a public one; `None` where it has
+/// that of its instance.
+fn network(reader: &mut Reader<'_>) -> Option<NetworkConfiguration> {
+    const SUBNETS: &str = "ECS_SUBNETS";
+    const SECURITY_GROUPS: &str = "ECS_SECURITY_GROUPS";
+    reader.find(SUBNETS).or(reader.find(SECURITY_GROUPS))?;
+    let mut list = |name| reader.need(name).split(',').map(|id| id.trim().to_owned()).collect();
+    let network = AwsVpcConfiguration::builder()
+        .set_subnets(Some(list(SUBNETS)))
+        .set_security_groups(Some(list(SECURITY_GROUPS)))
+        .assign_public_ip(AssignPublicIp::Disabled)
+        .build()
+        .expect("it has subnets");
+    Some(NetworkConfiguration::builder().awsvpc_configuration(network).build())
 }
 
 /// The cluster.
@@ -164,7 +183,8 @@ enum Which<'a> {
 impl Tasks for Cluster {
     async fn run(&self, order: &Order) -> Answer<Run> {
         const ACTION: &str = "run the task";
-        let ToRun { container, task_definition, capacity_provider } = self.to_run(ACTION)?;
+        let ToRun { container, task_definition, capacity_provider, network } =
+            self.to_run(ACTION)?;
         let strategy = capacity_provider.as_ref().map(|provider| {
             let provider = CapacityProviderStrategyItem::builder().capacity_provider(provider);
             vec![provider.weight(1).build().expect("it has a provider")]
@@ -179,6 +199,7 @@ impl Tasks for Cluster {
             .client_token(order.recording.as_str())
             .started_by(order.recording.started_by())
             .set_capacity_provider_strategy(strategy)
+            .set_network_configuration(network.clone())
             .overrides(overrides(container, environment))
             .send()
             .await;
@@ -355,6 +376,28 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_task_has_an_address_of_its_own_where_subnets_are_named() {
+        let read = |variables: &[(&str, &str)]| {
+            let lookup = |name: &str| {
+                let found = variables.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned())
+            };
+            let mut reader = Reader::new(&lookup);
+            let network = network(&mut reader);
+            reader.finish(network).map_err(|problems| problems.to_string())
+        };
+        assert_eq!(read(&[]), Ok(None));
+        let half = read(&[("ECS_SUBNETS", "subnet-1")]).unwrap_err();
+        assert!(half.contains("ECS_SECURITY_GROUPS is not set"), "{half}");
+        let both = [("ECS_SUBNETS", "subnet-1, subnet-2"), ("ECS_SECURITY_GROUPS", "sg-1")];
+        let network = read(&both).unwrap().unwrap();
+        let network = network.awsvpc_configuration().unwrap();
+        assert_eq!(network.subnets(), ["subnet-1", "subnet-2"]);
+        assert_eq!(network.security_groups(), ["sg-1"]);
+        assert_eq!(network.assign_public_ip(), Some(&AssignPublicIp::Disabled));
+    }
 
     #[test]
     fn a_task_is_the_same_in_an_answer_and_in_an_event() {

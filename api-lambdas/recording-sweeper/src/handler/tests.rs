@@ -169,3 +169,16 @@ fn the_numbers_say_what_was_repaired() {
         [("OpenRecordings", 9.0), ("OrphansRepaired", 3.0), ("RepairFailures", 3.0)]
     );
 }
+
+#[test]
+fn the_deployment_counts_on_what_the_sweeper_does() {
+    let told: serde_json::Value =
+        serde_json::from_str(include_str!("../../../../deploy/lib/worker.json")).unwrap();
+    assert_eq!(told["orphanAfterMinutes"], GRACE.as_mins());
+    assert_eq!(told["orphanUploadAfterMinutes"], UPLOAD_AGE.as_secs() / 60);
+    // What the bucket takes away must long have been repaired.
+    let lifecycle = SignedDuration::from_hours(told["uploadAgeDays"].as_i64().unwrap() * 24);
+    let sweep = SignedDuration::from_mins(told["sweeperMinutes"].as_i64().unwrap());
+    let repaired = LONGEST + SignedDuration::try_from(UPLOAD_AGE).unwrap() + sweep;
+    assert!(lifecycle > repaired * 2, "{lifecycle:?} {repaired:?}");
+}

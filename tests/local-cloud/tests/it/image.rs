@@ -14,6 +14,9 @@ use crate::support::{
     Site, agent, films, options, recording, settled, start, task_of, until, variable,
 };
 
+/// Of the image, unpacked.
+const MOST_BYTES: u64 = 1_050_000_000;
+
 /// A minute of them.
 const PICTURES: u64 = 60 * 30;
 
@@ -153,5 +156,13 @@ fn the_doctor_finds_everything_in_the_image() {
     let output = Command::new(docker("task.sh")).arg("doctor").output().unwrap();
     let (said, log) = (text(&output), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{said}\n{log}");
-    assert!(!said.contains("warning"), "{said}");
+    assert!(said.contains("0 problems, 0 warnings"), "{said}");
+}
+
+#[test]
+fn the_image_stays_as_small_as_it_is() {
+    let told = text(&podman(&["image", "inspect", "--format", "{{.Size}}", "localhost/recorder"]));
+    let bytes: u64 = told.parse().unwrap();
+    // Each byte is pulled by each new instance, before its first recording.
+    assert!(bytes < MOST_BYTES, "{bytes} bytes; docs/image.md tells what they are");
 }

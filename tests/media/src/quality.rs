@@ -1,0 +1,151 @@
+//! How much of the picture survived: structural similarity of recorded pictures with
+//! the pictures of the clip that carry the same number.
+//!
+//! Only the brightness counts. Knows pictures by their number; not who recorded them.
+
+use std::path::Path;
+
+use crate::numbers::number_in;
+use crate::observation::{Picture, Region};
+use crate::tool::{self, ToolError};
+
+/// Pictures that are compared: enough for a mean, few enough to decode twice.
+const SAMPLES: usize = 40;
+
+/// Pixels of a window, and from one window to the next.
+const WINDOW: usize = 8;
+const STEP: usize = 4;
+
+/// The constants of the measure's definition (Wang et al. 2004) for 8 bits.
+const C1: f64 = (0.01 * 255.0) * (0.01 * 255.0);
+const C2: f64 = (0.03 * 255.0) * (0.03 * 255.0);
+
+/// Mean similarity, in decibels as x264 and ffmpeg print it: 10 is 0.9, 20 is 0.99.
+/// `None` if no picture has a number. `region` is where the clip is in the recording.
+pub fn ssim_db(
+    recording: &Path,
+    pictures: &[Picture],
+    clip: &Path,
+    region: Region,
+) -> Result<Option<f64>, ToolError> {
+    let numbered: Vec<(usize, u32)> = pictures
+        .iter()
+        .enumerate()
+        .filter_map(|(index, picture)| Some((index, number_in(picture)?)))
+        .collect();
+    if numbered.is_empty() {
+        return Ok(None);
+    }
+    let every = numbered.len().div_ceil(SAMPLES);
+    let mut chosen: Vec<(usize, u32)> = numbered.into_iter().step_by(every).collect();
+    // Both files are decoded once, in order, and a clip may have started again.
+    chosen.sort_by_key(|&(_, number)| number);
+    chosen.dedup_by_key(|&mut (_, number)| number);
+    let sources = grey(clip, chosen.iter().map(|&(_, number)| number as usize), None)?;
+    let mut by_index = chosen.clone();
+    by_index.sort_unstable();
+    let recorded = grey(recording, by_index.iter().map(|&(index, _)| index), Some(region))?;
+    let (width, size) = (region.width as usize, (region.width * region.height) as usize);
+    let mut sum = 0.0;
+    let mut count = 0u32;
+    for (place, (_, number)) in by_index.iter().enumerate() {
+        let source = chosen.iter().position(|(_, known)| known == number).unwrap_or_default();
+        let picture = |all: &'_ [u8], place: usize| {
+            all.get(place * size..(place + 1) * size).map(<[u8]>::to_vec)
+        };
+        // A picture that a decoder did not give at the end of a file.
+        if let (Some(ours), Some(theirs)) = (picture(&recorded, place), picture(&sources, source)) {
+            sum += ssim(&ours, &theirs, width);
+            count += 1;
+        }
+    }
+    let mean = sum / f64::from(count.max(1));
+    Ok((count > 0).then(|| -10.0 * (1.0 - mean).max(1e-10).log10()))
+}
+
+/// The brightness of some pictures of a file, by their index, one after the other.
+fn grey(
+    path: &Path,
+    indices: impl Iterator<Item = usize>,
+    region: Option<Region>,
+) -> Result<Vec<u8>, ToolError> {
+    let wanted: Vec<String> = indices.map(|index| format!("eq(n\\,{index})")).collect();
+    let crop = region.map_or_else(String::new, |Region { x, y, width, height }| {
+        format!("crop={width}:{height}:{x}:{y},")
+    });
+    let filter = format!("{crop}select='{}',format=gray", wanted.join("+"));
+    let path = path.to_string_lossy();
+    tool::run(
+        "ffmpeg",
+        [
+            "-v",
+            "error",
+            "-nostdin",
+            "-i",
+            &path,
+            "-an",
+            "-vf",
+            &filter,
+            "-fps_mode",
+            "passthrough",
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "gray",
+            "pipe:1",
+        ],
+    )
+}
+
+/// Mean over all windows of two pictures of the same size.
+fn ssim(ours: &[u8], theirs: &[u8], width: usize) -> f64 {
+    let height = ours.len() / width;
+    let mut sum = 0.0;
+    let mut windows = 0u32;
+    for y in (0..=height - WINDOW).step_by(STEP) {
+        for x in (0..=width - WINDOW).step_by(STEP) {
+            sum += window(ours, theirs, width, y * width + x);
+            windows += 1;
+        }
+    }
+    sum / f64::from(windows.max(1))
+}
+
+fn window(ours: &[u8], theirs: &[u8], width: usize, start: usize) -> f64 {
+    let (mut a, mut b, mut aa, mut bb, mut ab) = (0u32, 0u32, 0u32, 0u32, 0u32);
+    for row in 0..WINDOW {
+        let at = start + row * width;
+        for (&p, &q) in ours[at..at + WINDOW].iter().zip(&theirs[at..at + WINDOW]) {
+            let (p, q) = (u32::from(p), u32::from(q));
+            a += p;
+            b += q;
+            aa += p * p;
+            bb += q * q;
+            ab += p * q;
+        }
+    }
+    let n = f64::from(u32::try_from(WINDOW * WINDOW).expect("sixty-four"));
+    let (mean_a, mean_b) = (f64::from(a) / n, f64::from(b) / n);
+    let variance_a = f64::from(aa) / n - mean_a * mean_a;
+    let variance_b = f64::from(bb) / n - mean_b * mean_b;
+    let covariance = f64::from(ab) / n - mean_a * mean_b;
+    (2.0 * mean_a * mean_b + C1) * (2.0 * covariance + C2)
+        / ((mean_a * mean_a + mean_b * mean_b + C1) * (variance_a + variance_b + C2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_is_like_itself_and_less_like_a_worse_one() {
+        let picture: Vec<u8> = (0..64u32 * 32).map(|n| (n * 37 % 200) as u8).collect();
+        let noisy = |by: u8| -> Vec<u8> {
+            (0..).zip(&picture).map(|(n, &p)| if n % 3 == 0 { p + by } else { p }).collect()
+        };
+        let same = ssim(&picture, &picture, 64);
+        let (near, far) = (ssim(&picture, &noisy(5), 64), ssim(&picture, &noisy(50), 64));
+        assert!((same - 1.0).abs() < 1e-9, "{same}");
+        assert!(near < same && far < near && far > 0.0, "{near} {far}");
+    }
+}
