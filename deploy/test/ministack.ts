@@ -16,17 +16,22 @@ export interface Ministack {
   stop(): Promise<void>;
 }
 
-/** Where the program is; nothing if this machine has none. */
-export function ministackProgram(): string | undefined {
+/** Where the program is. A machine that has none has not been readied for the tests. */
+function ministackProgram(): string {
   const cache = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");
   const folders = [
     join(cache, "recorder", "python", "bin"),
     ...(process.env["PATH"] ?? "").split(delimiter),
   ];
-  return folders.map((folder) => join(folder, "ministack")).find(isExecutable);
+  const program = folders.map((folder) => join(folder, "ministack")).find(isExecutable);
+  if (program === undefined) throw new Error("ministack is missing: install it with ./dev setup");
+  return program;
 }
 
-export async function startMinistack(program: string): Promise<Ministack> {
+export async function startMinistack(
+  variables: Readonly<Record<string, string>> = {},
+): Promise<Ministack> {
+  const program = ministackProgram();
   const folder = mkdtempSync(join(tmpdir(), "ministack-"));
   const port = await freePort();
   const server = spawn(program, {
@@ -40,6 +45,7 @@ export async function startMinistack(program: string): Promise<Ministack> {
       LOG_LEVEL: "WARNING",
       PATH: process.env["PATH"],
       TMPDIR: folder,
+      ...variables,
     },
     stdio: "ignore",
   });
