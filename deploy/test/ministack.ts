@@ -3,10 +3,10 @@
  * installs. It must not know what is stored.
  */
 import { spawn } from "node:child_process";
-import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
+import { accessSync, constants, copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 
 import { vi } from "vitest";
 
@@ -28,13 +28,23 @@ function ministackProgram(): string {
   return program;
 }
 
-export async function startMinistack(
-  variables: Readonly<Record<string, string>> = {},
-): Promise<Ministack> {
+export interface MinistackOptions {
+  readonly variables?: Readonly<Record<string, string>>;
+  /** A program in Python that starts it in place of its own. */
+  readonly launcher?: string;
+}
+
+export async function startMinistack({
+  variables,
+  launcher,
+}: MinistackOptions = {}): Promise<Ministack> {
   const program = ministackProgram();
   const folder = mkdtempSync(join(tmpdir(), "ministack-"));
   const port = await freePort();
-  const server = spawn(program, {
+  // The python that stands beside it has what it is made of.
+  const python = join(dirname(program), "python3");
+  const command = launcher === undefined ? [program] : [python, copied(launcher, folder)];
+  const server = spawn(command[0] ?? "", command.slice(1), {
     cwd: folder,
     env: {
       BIND_HOST: "127.0.0.1",
@@ -71,6 +81,13 @@ export async function startMinistack(
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Not under its own name, which may be the package's. */
+function copied(launcher: string, folder: string): string {
+  const copy = join(folder, "launcher.py");
+  copyFileSync(launcher, copy);
+  return copy;
 }
 
 function isExecutable(path: string): boolean {
