@@ -54,6 +54,8 @@ export async function startMinistack({
       IOT_MTLS_ENABLED: "0",
       LOG_LEVEL: "WARNING",
       PATH: process.env["PATH"],
+      // The keys of user pools, which else are in one place for all.
+      STATE_DIR: join(folder, "state"),
       TMPDIR: folder,
       ...variables,
     },
@@ -61,13 +63,29 @@ export async function startMinistack({
   });
   const ended = new Promise<void>((resolve) => server.once("exit", () => resolve()));
   const endpoint = `http://127.0.0.1:${port}`;
-  await vi.waitFor(
+  const ready = vi.waitFor(
     async () => {
       const answer = await fetch(`${endpoint}/_ministack/ready`);
       if (!answer.ok) throw new Error(`ministack is not ready: ${answer.status}`);
     },
     { timeout: 60_000, interval: 100 },
   );
+  const stop = async (): Promise<void> => {
+    server.kill("SIGTERM");
+    await ended;
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    await Promise.race([
+      ready,
+      ended.then(() => Promise.reject(new Error("ministack ended before it was ready"))),
+    ]);
+  } catch (error) {
+    // Whatever it still waits for is of no interest.
+    ready.catch(() => undefined);
+    await stop();
+    throw error;
+  }
   return {
     environment: {
       AWS_ACCESS_KEY_ID: "test",
@@ -75,11 +93,7 @@ export async function startMinistack({
       AWS_ENDPOINT_URL: endpoint,
       AWS_REGION: "us-east-1",
     },
-    async stop() {
-      server.kill("SIGTERM");
-      await ended;
-      rmSync(folder, { recursive: true, force: true });
-    },
+    stop,
   };
 }
 

@@ -54,6 +54,7 @@ beforeAll(async () => {
   });
 });
 
+// Not there, if it could not be made.
 afterAll(() => deployed?.stop());
 
 /** Each status with its message that the tests of the whole product expect. */
