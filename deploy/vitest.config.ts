@@ -6,6 +6,8 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    // They need the Lambdas, and a whole deployment: npm run test:deployed.
+    exclude: ["test/deployed/**"],
     globalSetup: "test/support/temporary.ts",
     isolate: false,
     testTimeout: 60_000,

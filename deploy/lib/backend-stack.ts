@@ -87,7 +87,7 @@ export class BackendStack extends Stack {
       bucketName: made.bucketName,
       clusterArn: made.clusterArn,
       taskDefinitionArn: made.task.definition.taskDefinitionArn,
-      capacityProvider: made.capacityProvider,
+      compute: made.compute,
       ...identities,
       things: {
         ...made.things,
@@ -105,7 +105,7 @@ export class BackendStack extends Stack {
       api: api.api.api,
       functions: [...api.functions, ...made.functions],
       taskLog: made.task.logGroup,
-      capacityProvider: recording.launchType === "EC2" ? made.capacityProvider : undefined,
+      capacityProvider: recording.launchType === "EC2" ? made.compute?.capacityProvider : undefined,
     });
     this.tell("recordingAPI", api.api.url);
     this.tell("recordingBucket", made.bucketName);

@@ -9,32 +9,51 @@ import { RecordingFleet } from "./constructs/fleet";
 import { RecordingNetwork, ZONES } from "./constructs/network";
 import type { RecordingSettings } from "./settings";
 
+/** Where tasks run, for whoever starts one. */
+export interface Compute {
+  /** What runs recordings. */
+  readonly capacityProvider: string;
+  /** Only on Fargate, where each task has a network interface of its own. */
+  readonly taskNetwork?: TaskNetwork;
+}
+
+export interface TaskNetwork {
+  readonly subnetIds: readonly string[];
+  readonly securityGroupIds: readonly string[];
+}
+
 export interface RecordingComputeProps {
   readonly clusterName: string;
   readonly clusterArn: string;
   readonly recording: RecordingSettings;
 }
 
-export class RecordingComputeStack extends NestedStack {
-  /** What runs recordings. */
+export class RecordingComputeStack extends NestedStack implements Compute {
   readonly capacityProvider: string;
+  readonly taskNetwork?: TaskNetwork;
 
   constructor(scope: Construct, id: string, props: RecordingComputeProps) {
     super(scope, id, { description: "Video call recording: network and instances" });
     const { clusterName, clusterArn, recording } = props;
     const { vpc, securityGroup } = new RecordingNetwork(this, "Network");
-    this.capacityProvider =
-      recording.launchType === "FARGATE"
-        ? "FARGATE"
-        : new RecordingFleet(this, "Fleet", {
-            vpc,
-            securityGroup,
-            clusterName,
-            clusterArn,
-            instanceType: recording.instanceType,
-            minInstances: recording.minInstances,
-            maxInstances: recording.maxInstances,
-          }).capacityProvider;
+    if (recording.launchType === "FARGATE") {
+      // Not FARGATE_SPOT, which takes a task back two minutes after it said so.
+      this.capacityProvider = "FARGATE";
+      this.taskNetwork = {
+        subnetIds: vpc.privateSubnets.map(({ subnetId }) => subnetId),
+        securityGroupIds: [securityGroup.securityGroupId],
+      };
+    } else {
+      this.capacityProvider = new RecordingFleet(this, "Fleet", {
+        vpc,
+        securityGroup,
+        clusterName,
+        clusterArn,
+        instanceType: recording.instanceType,
+        minInstances: recording.minInstances,
+        maxInstances: recording.maxInstances,
+      }).capacityProvider;
+    }
     new CfnClusterCapacityProviderAssociations(this, "Providers", {
       cluster: clusterName,
       capacityProviders: [this.capacityProvider],

@@ -2,7 +2,7 @@
  * What records: bucket, cluster, task, and the Lambdas that look after tasks. It
  * must not know the API.
  */
-import { Annotations, ArnFormat, Duration, NestedStack } from "aws-cdk-lib";
+import { ArnFormat, Duration, NestedStack } from "aws-cdk-lib";
 import { CfnCluster } from "aws-cdk-lib/aws-ecs";
 import { Rule, Schedule, type EventPattern } from "aws-cdk-lib/aws-events";
 import type { Construct } from "constructs";
@@ -10,7 +10,7 @@ import { LONGEST_TIMEOUT, RustFunction } from "./constructs/function";
 import { RecordingStorage } from "./constructs/storage";
 import { RecordingTask } from "./constructs/task";
 import { CLUSTER } from "./names";
-import { RecordingComputeStack } from "./recording-compute-stack";
+import { RecordingComputeStack, type Compute } from "./recording-compute-stack";
 import type { Things } from "./rights";
 import type { RecordingSettings, Settings } from "./settings";
 import { isEmulated, recorderImage } from "./sources";
@@ -28,7 +28,7 @@ export class RecordingStack extends NestedStack {
   readonly clusterArn: string;
   readonly task: RecordingTask;
   /** None in an emulator. */
-  readonly capacityProvider?: string;
+  readonly compute?: Compute;
   readonly functions: readonly RustFunction[];
   /** All that a right may be about here. */
   readonly things: Things;
@@ -68,26 +68,14 @@ export class RecordingStack extends NestedStack {
         definition.taskRole.roleArn,
       ],
     };
-    const provider = this.compute(cluster, recording);
-    if (provider !== undefined) this.capacityProvider = provider;
+    if (!isEmulated(this)) this.compute = this.makeCompute(cluster, recording);
     this.functions = [
       ...(recording.launchType === "EC2" ? [this.preWarm()] : []),
       ...this.repairs(props.tableName),
     ];
   }
 
-  private compute(cluster: CfnCluster, recording: RecordingSettings): string | undefined {
-    if (isEmulated(this)) return undefined;
-    if (recording.launchType === "FARGATE") {
-      // A task there has a network interface of its own, and RunTask has to be told
-      // its subnets and security groups. Lambda start-recording has no variables for
-      // them yet (they would be the subnets' ids, the group's id, and that it gets no
-      // public address), so its RunTask is refused.
-      Annotations.of(this).addWarningV2(
-        "recorder:fargate",
-        "On Fargate no recording can be started yet: start-recording tells RunTask no subnets",
-      );
-    }
+  private makeCompute(cluster: CfnCluster, recording: RecordingSettings): Compute {
     const compute = new RecordingComputeStack(this, "RecordingCompute", {
       clusterName: CLUSTER,
       clusterArn: this.formatArn({
@@ -100,7 +88,7 @@ export class RecordingStack extends NestedStack {
     });
     // It is named and not referred to.
     compute.node.addDependency(cluster);
-    return compute.capacityProvider;
+    return compute;
   }
 
   /** Each new instance gets the image before anybody waits for it. */

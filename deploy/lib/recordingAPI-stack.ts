@@ -5,6 +5,7 @@ import type { IRole } from "aws-cdk-lib/aws-iam";
 import type { Construct } from "constructs";
 import { RecordingApi } from "./constructs/api";
 import { RustFunction, type RustFunctionProps } from "./constructs/function";
+import type { Compute } from "./recording-compute-stack";
 import type { Things } from "./rights";
 import type { RecordingSettings, Settings } from "./settings";
 import worker from "./worker.json";
@@ -17,7 +18,7 @@ export interface RecordingApiProps {
   readonly clusterArn: string;
   readonly taskDefinitionArn: string;
   /** None in an emulator: the cluster decides. */
-  readonly capacityProvider?: string | undefined;
+  readonly compute?: Compute | undefined;
   readonly userPoolId: string;
   readonly userPoolClientId: string;
   readonly authenticatedRole: IRole;
@@ -88,9 +89,7 @@ export class RecordingApiStack extends NestedStack {
         RECORDING_BUCKET_NAME: props.bucketName,
         RECORDING_SCREEN_HEIGHT: String(worker.screenHeight),
         RECORDING_SCREEN_WIDTH: String(worker.screenWidth),
-        ...(props.capacityProvider !== undefined && {
-          ECS_CAPACITY_PROVIDER: props.capacityProvider,
-        }),
+        ...whereToRun(props.compute),
       },
     });
   }
@@ -121,6 +120,20 @@ export class RecordingApiStack extends NestedStack {
       things: props.things,
     });
   }
+}
+
+/** What RunTask is told of the place. Tasks never get a public address. */
+function whereToRun(compute: Compute | undefined): Record<string, string> {
+  if (compute === undefined) return {};
+  const { capacityProvider, taskNetwork } = compute;
+  return {
+    ECS_CAPACITY_PROVIDER: capacityProvider,
+    // An instance shares its own network with its tasks, and RunTask refuses another.
+    ...(taskNetwork !== undefined && {
+      ECS_SUBNETS: taskNetwork.subnetIds.join(","),
+      ECS_SECURITY_GROUPS: taskNetwork.securityGroupIds.join(","),
+    }),
+  };
 }
 
 /** The instance's ARN ends with it. */

@@ -9,10 +9,10 @@ import {
   ParameterNotFound,
   SSMClient,
 } from "@aws-sdk/client-ssm";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
 import { parameters } from "../configure/parameters";
-import { ministackProgram, startMinistack, type Ministack } from "./ministack";
+import { startMinistack, type Ministack } from "./ministack";
 import { run, type Said } from "./program";
 
 const ID = "01234567-89ab-4cde-8f01-23456789abcd";
@@ -209,25 +209,22 @@ test("without credentials it says what to do", async () => {
   expect(err).toContain("npm run configure:test");
 });
 
-const program = ministackProgram();
-
-describe.skipIf(program === undefined)("in Parameter Store", () => {
+describe("in Parameter Store", () => {
   let ministack: Ministack;
   let client: SSMClient;
 
   beforeAll(async () => {
-    ministack = await startMinistack(program ?? "");
+    ministack = await startMinistack();
     client = new SSMClient({
       endpoint: ministack.environment["AWS_ENDPOINT_URL"] ?? "",
       region: "us-east-1",
       credentials: { accessKeyId: "test", secretAccessKey: "test-secret-key" },
     });
+    return async () => {
+      client.destroy();
+      await ministack.stop();
+    };
   }, 90_000);
-
-  afterAll(async () => {
-    client.destroy();
-    await ministack.stop();
-  });
 
   const stored = async (name: string) => {
     const command = new GetParameterCommand({ Name: `/VideoCallEscalation/${name}` });

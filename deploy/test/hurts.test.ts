@@ -13,6 +13,12 @@ function container(of: Assembly): Json {
   return at(of.one("AWS::ECS::TaskDefinition").properties, "ContainerDefinitions", 0);
 }
 
+/** What the Lambda that starts recordings is told. */
+function startVariables(of: Assembly): Json {
+  const { properties } = of.one("AWS::Lambda::Function", "StartRecordingLambda/Function");
+  return at(properties, "Environment", "Variables");
+}
+
 describe("recordings", () => {
   const bucket = product.one("AWS::S3::Bucket", "recordingBucket/Bucket");
   const policy = product.one("AWS::S3::BucketPolicy", "recordingBucket/Bucket/Policy");
@@ -119,6 +125,11 @@ describe("the numbers are those of the worker and of the Lambdas:", () => {
     expect(worker.orphanAfterMinutes * 60).toBeGreaterThan(20);
   });
 
+  test("the user that the image is made for", () => {
+    const [, user] = /^USER (\S+)$/m.exec(source("docker/Dockerfile")) ?? [];
+    for (const of of [product, fargate]) expect(at(container(of), "User")).toBe(user);
+  });
+
   test("longest recording", () => {
     expect(minutes("src/config.rs", "LONGEST_DURATION") / 60).toBe(worker.longestRecordingHours);
   });
@@ -134,7 +145,7 @@ describe.each([
 
   test("can do nothing to its host", () => {
     expect(container(of)).toMatchObject({
-      User: "recorder",
+      User: "10001",
       Privileged: false,
       ReadonlyRootFilesystem: true,
       LinuxParameters: { InitProcessEnabled: true, Capabilities: { Drop: ["ALL"] } },
@@ -193,9 +204,33 @@ describe("on Fargate", () => {
     expect(fargate.all("AWS::Lambda::Function").map(({ path }) => path)).not.toContain(
       "Recording/startRecordingPreWarmTaskLambda/Function",
     );
+    expect(fargate.all("AWS::Events::Rule").map(({ path }) => path)).not.toContain(
+      "Recording/containerInstanceRule",
+    );
     expect(
       fargate.one("AWS::ECS::ClusterCapacityProviderAssociations").properties,
     ).toMatchObject({ CapacityProviders: ["FARGATE"] });
+  });
+
+  test("tasks are started in the private subnets, with the group that lets nothing in", () => {
+    const network = "{Recording/RecordingCompute/Network";
+    const subnets = [1, 2].map(
+      (zone) => `${network}/recordingVPC/VideoCallEscalation-private-Subnet${zone}/Subnet}`,
+    );
+    expect(startVariables(fargate)).toMatchObject({
+      ECS_CAPACITY_PROVIDER: "FARGATE",
+      ECS_SECURITY_GROUPS: `${network}/recordingECSSecurityGroup.GroupId}`,
+      ECS_SUBNETS: subnets.join(","),
+    });
+    const { properties } = fargate.one("AWS::EC2::SecurityGroup");
+    expect(at(properties, "SecurityGroupIngress")).toBe(null);
+  });
+
+  test("only there: a task on an instance has the instance's network", () => {
+    const given = startVariables(product);
+    expect(at(given, "ECS_CAPACITY_PROVIDER")).not.toBe(null);
+    expect(at(given, "ECS_SUBNETS")).toBe(null);
+    expect(at(given, "ECS_SECURITY_GROUPS")).toBe(null);
   });
 });
 

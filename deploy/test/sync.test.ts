@@ -6,12 +6,10 @@ import { join } from "node:path";
 import { CloudFormationClient, CreateStackCommand } from "@aws-sdk/client-cloudformation";
 import { CreateBucketCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { PutParameterCommand, SSMClient } from "@aws-sdk/client-ssm";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 
-import { ministackProgram, startMinistack, type Ministack } from "./ministack";
+import { startMinistack, type Ministack } from "./ministack";
 import { run } from "./program";
-
-const program = ministackProgram();
 
 /** What the frontend stack of the whole solution leaves for this program. */
 const TEMPLATE = JSON.stringify({
@@ -19,18 +17,17 @@ const TEMPLATE = JSON.stringify({
   Outputs: { webAppBucket: { Value: "web-bucket" } },
 });
 
-describe.skipIf(program === undefined)("sync-config", () => {
+describe("sync-config", () => {
   let ministack: Ministack;
   let folder: string;
 
   beforeAll(async () => {
-    ministack = await startMinistack(program ?? "");
+    ministack = await startMinistack();
     folder = mkdtempSync(join(tmpdir(), "sync-"));
-  });
-
-  afterAll(async () => {
-    await ministack.stop();
-    rmSync(folder, { recursive: true, force: true });
+    return async () => {
+      await ministack.stop();
+      rmSync(folder, { recursive: true, force: true });
+    };
   });
 
   test("without a frontend says so", async () => {

@@ -95,7 +95,8 @@ export class RecordingTask extends Construct {
       memoryReservationMiB: recording.taskMemoryMiB,
       // As long as the longest way from a stop to a complete file.
       stopTimeout: Duration.seconds(worker.stopTimeoutSeconds),
-      user: "recorder",
+      // As the Dockerfile has it.
+      user: "10001",
       privileged: false,
       readonlyRootFilesystem: true,
       linuxParameters,
