@@ -12,11 +12,11 @@ use rustix::process::Signal;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use super::{Error, Firefox, profile, sandbox};
+use super::{Error, Firefox, Page, profile, sandbox};
 use crate::children::display::Display;
 use crate::children::process::{self, Child, Spec};
 use crate::children::sound::Sound;
-use crate::config::{Size, Tools};
+use crate::config::Tools;
 
 /// Firefox listens for its driver 1 s after a cold start on an idle machine.
 const FIREFOX_READY: Duration = Duration::from_secs(30);
@@ -36,8 +36,9 @@ pub(super) async fn firefox(
     dir: &Path,
     display: &Display,
     sound: &Sound,
-    size: Size,
+    page: &Page,
 ) -> Result<(Child, tokio::process::ChildStdout, u16), Error> {
+    let Page { size, frame_rate, .. } = *page;
     let profile = dir.join("profile");
     // One of an earlier start holds whatever made it fail.
     let cleared = match std::fs::remove_dir_all(&profile) {
@@ -46,7 +47,7 @@ pub(super) async fn firefox(
     };
     cleared
         .and_then(|()| std::fs::create_dir(&profile))
-        .and_then(|()| profile::write(&profile))
+        .and_then(|()| profile::write(&profile, frame_rate))
         .map_err(|source| Error::Profile { path: profile.clone(), source })?;
     let mut child = Child::spawn(
         &Spec {

@@ -74,12 +74,11 @@ impl Browser {
         dir: &Path,
         display: &Display,
         sound: &Sound,
-        size: Size,
-        page_timeout: Duration,
+        page: &Page,
     ) -> Result<Self, Error> {
-        let (firefox, stdout, port) = launch::firefox(tools, dir, display, sound, size).await?;
+        let (firefox, stdout, port) = launch::firefox(tools, dir, display, sound, page).await?;
         let (mut driver, url) = launch::geckodriver(tools, dir, port).await?;
-        let session = launch::session(&mut driver, &url, page_timeout).await?;
+        let session = launch::session(&mut driver, &url, page.timeout).await?;
         let console = console::Console::read(stdout);
         Ok(Self { firefox, driver, session, console })
     }

@@ -7,14 +7,29 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-/// Writes `user.js` into an empty profile folder.
-pub(super) fn write(dir: &Path) -> io::Result<()> {
+/// Writes `user.js` into an empty profile folder. With a `frame_rate` the page is
+/// composed so many times a second, for many pictures at once.
+pub(super) fn write(dir: &Path, frame_rate: Option<u32>) -> io::Result<()> {
     let mut text = String::new();
-    for (name, value) in PREFERENCES {
+    let mut set = |name: &str, value: &str| {
         writeln!(text, "user_pref(\"{name}\", {value});").expect("a string takes everything");
+    };
+    for (name, value) in PREFERENCES {
+        set(name, value);
+    }
+    if let Some(frame_rate) = frame_rate {
+        set("layout.frame_rate", &frame_rate.to_string());
+        for (name, value) in ONE_SURFACE {
+            set(name, value);
+        }
     }
     std::fs::write(dir.join("user.js"), text)
 }
+
+/// The window is one surface, not six: tiles of a meeting that change in one turn of
+/// the compositor are drawn at once. Numbers: docs/encoding.md.
+const ONE_SURFACE: [(&str, &str); 2] =
+    [("gfx.webrender.picture-tile-width", "2048"), ("gfx.webrender.picture-tile-height", "1088")];
 
 /// Values are JavaScript literals.
 const PREFERENCES: &[(&str, &str)] = &[

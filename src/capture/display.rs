@@ -34,10 +34,6 @@ use super::planar::{Layout, PIXEL, Picture, Pool};
 use super::shared::Shared;
 use crate::config::Size;
 
-/// Pictures in memory: one being made, one kept to be shown again, and those that
-/// wait for the encoder or are in it.
-const PICTURES: usize = 6;
-
 /// The browser sends what it has drawn in several pieces; they are there within
 /// this time after the first.
 const SETTLE: Duration = Duration::from_millis(3);
@@ -97,12 +93,13 @@ enum Order {
 }
 
 impl Grabber {
-    /// Connects to the display and waits for [`Grabber::film`]. `failed` is
-    /// called once if the display is lost.
+    /// Connects to the display and waits for [`Grabber::film`]. So many `pictures` may
+    /// be in memory behind it; `failed` is called once if the display is lost.
     pub(super) fn start(
         display: &str,
         size: Size,
         fps: u32,
+        pictures: usize,
         source: gst_app::AppSrc,
         counts: Arc<Counts>,
         failed: impl FnOnce(Error) + Send + 'static,
@@ -114,7 +111,7 @@ impl Grabber {
             curtain: AtomicBool::new(false),
             wake,
         });
-        let screen = Screen::open(display, size)?;
+        let screen = Screen::open(display, size, pictures)?;
         let stream = source.clone();
         let film = Film { screen, source, counts, orders: Arc::clone(&orders), fps };
         let thread = std::thread::Builder::new().name("grab".into()).spawn(move || {
@@ -335,7 +332,7 @@ struct Screen {
 }
 
 impl Screen {
-    fn open(display: &str, size: Size) -> Result<Self, Error> {
+    fn open(display: &str, size: Size, pictures: usize) -> Result<Self, Error> {
         let (connection, number) = x11rb::connect(Some(display))
             .map_err(|source| Error::Connect { display: display.into(), source })?;
         let screen = &connection.setup().roots[number];
@@ -359,7 +356,7 @@ impl Screen {
         let segment = connection.generate_id()?;
         connection.shm_attach_fd(segment, file, false)?.check()?;
         let layout = Layout::new(size);
-        let pool = Pool::new(PICTURES, layout.len);
+        let pool = Pool::new(pictures, layout.len);
         Ok(Self { connection, root, size, damage, drawn, shared, segment, layout, pool })
     }
 

@@ -53,6 +53,11 @@ pub struct Settings {
     pub threads: u32,
 }
 
+/// How much picture is in the encoder and in no file yet.
+pub fn encoder_delay(fps: u32, threads: u32) -> Duration {
+    Duration::from_secs(1) * pipeline::pictures_in_encoder(threads) / fps
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("GStreamer could not be initialised")]
@@ -138,6 +143,7 @@ impl Capture {
             &settings.display,
             settings.size,
             settings.fps,
+            pipeline::pictures_in_memory(settings.threads),
             graph.video_source.clone(),
             Arc::clone(&pictures),
             move |error| {

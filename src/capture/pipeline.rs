@@ -28,13 +28,18 @@ const WAITING_PICTURES: u64 = 2;
 const WAITING_SOUND: gst::ClockTime = gst::ClockTime::from_seconds(2);
 
 /// Constant rate factor: quality as long as the cap below allows it.
-const RATE_FACTOR: u32 = 23;
+const RATE_FACTOR: u32 = 20;
 /// The cap in kbit/s, held over [`VBV_MILLISECONDS`] by x264's buffer model.
 const MAX_KBIT: u32 = 4500;
 const VBV_MILLISECONDS: u32 = 2000;
 /// Seconds from one key picture to the next: how exactly players can seek, and
 /// the longest fragment.
 const KEY_INTERVAL_SECONDS: u32 = 2;
+/// Pictures that the encoder looks ahead, to spend bits on what stays (macroblock
+/// tree), and pictures in a row that it codes from both sides: half the bytes for the
+/// same work. More would take memory, 8 MB a picture.
+const LOOK_AHEAD: u32 = 10;
+const B_FRAMES: u32 = 2;
 /// Bits per second of the sound.
 pub(super) const AUDIO_BITRATE: u32 = 160_000;
 pub(super) const AUDIO_CHANNELS: u16 = 2;
@@ -151,13 +156,27 @@ fn x264(settings: &Settings) -> Result<gst::Element, glib::BoolError> {
         .property("bitrate", MAX_KBIT)
         .property("vbv-buf-capacity", VBV_MILLISECONDS)
         .property("key-int-max", settings.fps * KEY_INTERVAL_SECONDS)
-        // A picture leaves as soon as it is coded: nothing is reordered, nothing
-        // waits for pictures to come, and a stop has little to flush.
-        .property("bframes", 0u32)
-        .property("rc-lookahead", 0i32)
+        .property("bframes", B_FRAMES)
+        // Choosing where they stand costs more than it saves.
+        .property("b-adapt", false)
+        .property("rc-lookahead", i32::try_from(LOOK_AHEAD).expect("a small constant"))
+        .property("mb-tree", true)
         .property("threads", settings.threads)
-        .property("option-string", "scenecut=0:open-gop=0:sync-lookahead=0:mbtree=0")
+        .property("option-string", "scenecut=0:open-gop=0:sync-lookahead=0")
         .build()
+}
+
+/// Pictures that may be in the encoder: each thread codes one.
+pub(super) fn pictures_in_encoder(threads: u32) -> u32 {
+    LOOK_AHEAD + B_FRAMES + threads
+}
+
+/// Pictures in memory: those that wait for the encoder or are in it, which keeps the
+/// memory of each until it is coded; one being made, one kept to be shown again, and
+/// two to spare.
+pub(super) fn pictures_in_memory(threads: u32) -> usize {
+    let waiting = u32::try_from(WAITING_PICTURES).expect("a small constant");
+    (pictures_in_encoder(threads) + waiting + 4) as usize
 }
 
 fn make<'a>(element: &'a str, name: &'a str) -> gst::element_factory::ElementBuilder<'a> {

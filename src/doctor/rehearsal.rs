@@ -133,8 +133,9 @@ async fn browse(tools: &Tools, dir: &Path, display: &Display, sound: &Sound) -> 
         size: SIZE,
         timeout: PAGE_TIMEOUT,
         await_start_marker: false,
+        frame_rate: None,
     };
-    let opened = match Browser::launch(tools, dir, display, sound, SIZE, PAGE_TIMEOUT).await {
+    let opened = match Browser::launch(tools, dir, display, sound, &page).await {
         Ok(mut browser) => {
             let opened = browser.open(&page).await;
             browser.close().await;

@@ -29,7 +29,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use url::Url;
 
 use crate::browser::Page;
-use crate::capture::{Capture, Loudness, Pictures};
+use crate::capture::{self, Capture, Loudness, Pictures};
 use crate::children::process::dropped_are_gone;
 use crate::children::usage::Watch;
 use crate::config::{self, Recording, Tools};
@@ -55,10 +55,13 @@ const PULSE: Duration = Duration::from_secs(1);
 /// How the recording is sent to its store.
 fn upload_config<S>(setup: &Setup<'_, S>) -> upload::Config {
     let config::Durability { checkpoint, spool_memory, spool_disk } = setup.recording.durability;
+    // Media leaves the encoder late and comes in fragments, and the interval may end
+    // between two of them. A short one is not eaten up: it would be requests only.
+    let on_the_way = capture::encoder_delay(setup.recording.fps, processors()) + mp4::FRAGMENT;
+    let between = |every: Duration| every.saturating_sub(on_the_way).max(every / 4);
     upload::Config {
         parts_in_flight: upload::PARTS_IN_FLIGHT,
-        // Media comes in fragments, and the interval may end between two of them.
-        checkpoint: checkpoint.map(|every| every.saturating_sub(mp4::FRAGMENT)),
+        checkpoint: checkpoint.map(between),
         memory_bytes: spool_memory,
         spool: spool::Config { dir: setup.spool_dir.to_owned(), limit: spool_disk },
         give_up_after: upload::NEVER_GIVE_UP,
@@ -214,6 +217,8 @@ impl<S: PartStore> Driver<S> {
             size: recording.size,
             timeout: recording.page_timeout,
             await_start_marker: recording.await_start_marker && noted.is_none(),
+            // Tiles are drawn one by one; a single film is better off with more often.
+            frame_rate: noted.is_some().then_some(recording.fps),
         };
         let (tools, dir) = (setup.tools.clone(), setup.dir.to_owned());
         let plan = Plan {

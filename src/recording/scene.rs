@@ -99,8 +99,7 @@ impl Ground {
     /// Starts the browser and opens the page on this ground, until it can be filmed.
     pub(super) async fn open(&self, plan: &mut Show) -> Result<Browser, Closed> {
         let Show { tools, dir, page, meeting } = plan;
-        let launched =
-            Browser::launch(tools, dir, &self.display, &self.sound, page.size, page.timeout).await;
+        let launched = Browser::launch(tools, dir, &self.display, &self.sound, page).await;
         let mut browser = launched.map_err(browser::Error::into_failure)?;
         if let Some(meeting) = meeting {
             page.url = meeting.open();

@@ -53,6 +53,8 @@ impl Ministack {
                 ("HOME", dir.into()),
                 // Else it listens on a fixed port of all addresses.
                 ("IOT_MTLS_ENABLED", "0".into()),
+                // Else the keys of its user pools are left behind.
+                ("STATE_DIR", dir.join("state").into()),
                 ("LAMBDA_ASYNC_RETRY_BASE_SECONDS", "0.2".into()),
                 ("LOG_LEVEL", "WARNING".into()),
                 ("MINISTACK_ACCOUNT_ID", ACCOUNT.into()),

@@ -1,12 +1,13 @@
 //! How much of the picture survived: structural similarity of recorded pictures with
 //! the pictures of the clip that carry the same number.
 //!
-//! Only the brightness counts. Knows pictures by their number; not who recorded them.
+//! Only the brightness counts, and that of the colours as a player shows them: recorders
+//! differ in the matrix by which they turn colours into brightness. Knows pictures by their number; not who recorded them.
 
 use std::path::Path;
 
 use crate::numbers::number_in;
-use crate::observation::{Picture, Region};
+use crate::observation::{Picture, Region, Stream};
 use crate::tool::{self, ToolError};
 
 /// Pictures that are compared: enough for a mean, few enough to decode twice.
@@ -21,13 +22,19 @@ const C1: f64 = (0.01 * 255.0) * (0.01 * 255.0);
 const C2: f64 = (0.03 * 255.0) * (0.03 * 255.0);
 
 /// Mean similarity, in decibels as x264 and ffmpeg print it: 10 is 0.9, 20 is 0.99.
-/// `None` if no picture has a number. `region` is where the clip is in the recording.
+/// `None` if no picture has a number. `region` is where the clip is in the recording,
+/// whose picture is `stream`.
 pub fn ssim_db(
     recording: &Path,
     pictures: &[Picture],
     clip: &Path,
     region: Region,
+    stream: Option<&Stream>,
 ) -> Result<Option<f64>, ToolError> {
+    let matrix = match stream.and_then(|stream| stream.color_space.as_deref()) {
+        Some("bt709") => "bt709",
+        _ => UNTAGGED,
+    };
     let numbered: Vec<(usize, u32)> = pictures
         .iter()
         .enumerate()
@@ -41,10 +48,12 @@ pub fn ssim_db(
     // Both files are decoded once, in order, and a clip may have started again.
     chosen.sort_by_key(|&(_, number)| number);
     chosen.dedup_by_key(|&mut (_, number)| number);
-    let sources = grey(clip, chosen.iter().map(|&(_, number)| number as usize), None)?;
+    let numbers = chosen.iter().map(|&(_, number)| number as usize);
+    let sources = grey(clip, numbers, None, UNTAGGED)?;
     let mut by_index = chosen.clone();
     by_index.sort_unstable();
-    let recorded = grey(recording, by_index.iter().map(|&(index, _)| index), Some(region))?;
+    let indices = by_index.iter().map(|&(index, _)| index);
+    let recorded = grey(recording, indices, Some(region), matrix)?;
     let (width, size) = (region.width as usize, (region.width * region.height) as usize);
     let mut sum = 0.0;
     let mut count = 0u32;
@@ -63,17 +72,22 @@ pub fn ssim_db(
     Ok((count > 0).then(|| -10.0 * (1.0 - mean).max(1e-10).log10()))
 }
 
+/// The matrix of a file that does not tell, as players and ffmpeg take it.
+const UNTAGGED: &str = "bt601";
+
 /// The brightness of some pictures of a file, by their index, one after the other.
 fn grey(
     path: &Path,
     indices: impl Iterator<Item = usize>,
     region: Option<Region>,
+    matrix: &str,
 ) -> Result<Vec<u8>, ToolError> {
     let wanted: Vec<String> = indices.map(|index| format!("eq(n\\,{index})")).collect();
     let crop = region.map_or_else(String::new, |Region { x, y, width, height }| {
         format!("crop={width}:{height}:{x}:{y},")
     });
-    let filter = format!("{crop}select='{}',format=gray", wanted.join("+"));
+    let colours = format!("scale=in_color_matrix={matrix}:in_range=tv:out_range=pc,format=gbrp");
+    let filter = format!("{crop}select='{}',{colours},format=gray", wanted.join("+"));
     let path = path.to_string_lossy();
     tool::run(
         "ffmpeg",

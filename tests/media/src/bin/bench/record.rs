@@ -167,9 +167,11 @@ impl Bench {
         let region = workload.region(self.size.0, self.size.1);
         let observation = observe(&file, region)?;
         let clip = workload.clip(&self.output, self.size, (self.seconds + 20).min(60))?;
+        let analysis = judge(&observation);
         let ssim_db = match (clip, region) {
             (Some(clip), Some(region)) => {
-                quality::ssim_db(&file, &observation.pictures, &clip, region)?
+                let pictures = &observation.pictures;
+                quality::ssim_db(&file, pictures, &clip, region, analysis.video())?
             }
             _ => None,
         };
@@ -180,7 +182,7 @@ impl Bench {
             cores,
             peak_memory: cpu::peak_memory(&looks),
             load_before,
-            analysis: judge(&observation),
+            analysis,
             jitter_ms: numbers::jitter_ms(&observation.pictures),
             ssim_db,
             report,
