@@ -24,10 +24,18 @@ const SHARED: (u32, u32) = (3, 4);
 /// People beside a shared screen, one above the other.
 const BESIDE: u32 = 4;
 
+/// Where the first of four people is in the page of a meeting.
+const FIRST_PERSON: Region = Region { x: 26, y: 12, width: 928, height: 522 };
+
+/// People in the meeting.
+pub const PEOPLE: u32 = 4;
+
 /// A page to record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Workload {
+    /// Four synthetic people in a meeting, in the page that joins it.
+    Meeting,
     /// One clip, full screen.
     Clip,
     #[value(name = "tiles4")]
@@ -47,6 +55,7 @@ pub enum Workload {
 impl Workload {
     pub fn name(self) -> &'static str {
         match self {
+            Self::Meeting => "a meeting of 4",
             Self::Clip => "one clip, full screen",
             Self::Tiles4 => "4 tiles",
             Self::Tiles9 => "9 tiles",
@@ -64,7 +73,7 @@ impl Workload {
             Self::Tiles4 => Some(2),
             Self::Tiles9 => Some(3),
             Self::Tiles16 => Some(4),
-            Self::Slides | Self::Scroll | Self::Rest => None,
+            Self::Meeting | Self::Slides | Self::Scroll | Self::Rest => None,
         }
     }
 
@@ -79,6 +88,8 @@ impl Workload {
                 height: even(height / columns),
             }),
             (Self::Rest, None) => None,
+            // As the page lays them out.
+            (Self::Meeting, None) => ((width, height) == (1920, 1080)).then_some(FIRST_PERSON),
             (_, None) => {
                 let x = even(width * SHARED.0 / SHARED.1);
                 Some(Region { x, y: 0, width: even(width - x), height: even(height / BESIDE) })
@@ -108,7 +119,9 @@ impl Workload {
         (width, height): (u32, u32),
         seconds: u32,
     ) -> Result<Option<PathBuf>, ClipError> {
-        let clip = self.region(width, height).map(|Region { width, height, .. }| {
+        // A meeting brings its own.
+        let region = self.region(width, height).filter(|_| self != Self::Meeting);
+        let clip = region.map(|Region { width, height, .. }| {
             cached_clip(folder, &ClipSpec { width, height, fps: 30, seconds })
         });
         clip.transpose()
@@ -235,6 +248,7 @@ mod tests {
                 assert_eq!((width | height) & 1, 0, "{workload:?}");
             }
         }
-        assert_eq!(Workload::value_variants().len(), 7);
+        // A meeting has a page of its own.
+        assert_eq!(Workload::value_variants().len(), 8);
     }
 }

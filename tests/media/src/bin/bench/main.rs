@@ -38,6 +38,9 @@ struct Arguments {
     /// Ours alone
     #[arg(long)]
     alone: bool,
+    /// Set in our Firefox, as NAME=VALUE with a value of JavaScript; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    preference: Vec<String>,
     /// Length of each recording
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(10..))]
     seconds: u32,
@@ -74,7 +77,8 @@ fn main() -> anyhow::Result<()> {
         arguments.workload.clone()
     };
     let size = (arguments.width, arguments.height);
-    let bench = Bench::new(&arguments.output, arguments.recorder.clone(), size, arguments.seconds)?;
+    let bench = Bench::new(&arguments.output, arguments.recorder.clone(), size, arguments.seconds)?
+        .with_preferences(&arguments.preference)?;
     if let Some(most) = arguments.recordings {
         return at_once(&bench, workloads[0], most);
     }

@@ -3,9 +3,11 @@
 //! Processor time is counted while recording only, without the first and the last
 //! [`EDGE`].
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -21,7 +23,7 @@ use test_media::page::{self, PLAYING, Server};
 use test_media::peers::Peer;
 use test_media::quality;
 use test_media::stage::Stage;
-use test_media::workload::Workload;
+use test_media::workload::{PEOPLE, Workload};
 
 /// Longer than any recorder takes to get going or to close.
 const EDGE: Duration = Duration::from_secs(3);
@@ -88,6 +90,8 @@ pub(crate) struct Bench {
     seconds: u32,
     site: String,
     server: Server,
+    /// Starts Firefox with preferences that the recorder does not set.
+    firefox: Option<PathBuf>,
 }
 
 /// What a recorder left, and when it ended.
@@ -107,7 +111,37 @@ impl Bench {
     ) -> anyhow::Result<Self> {
         fs::create_dir_all(output)?;
         let (address, server) = page::serve(output)?;
-        Ok(Self { output: output.to_owned(), recorder, size, seconds, site: address, server })
+        Ok(Self {
+            output: output.to_owned(),
+            recorder,
+            size,
+            seconds,
+            site: address,
+            server,
+            firefox: None,
+        })
+    }
+
+    /// Lets ours start Firefox through a script that adds to the profile.
+    pub(crate) fn with_preferences(mut self, preferences: &[String]) -> anyhow::Result<Self> {
+        if preferences.is_empty() {
+            return Ok(self);
+        }
+        let mut script = String::from(
+            "#!/bin/sh\nfor argument; do [ \"$last\" = --profile ] && profile=$argument; \
+             last=$argument; done\n",
+        );
+        for preference in preferences {
+            let (name, value) = preference.split_once('=').context("a preference is NAME=VALUE")?;
+            let line = format!("user_pref(\"{name}\", {value});").replace('\'', "'\\''");
+            writeln!(script, "echo '{line}' >> \"$profile/user.js\"")?;
+        }
+        script.push_str("exec firefox-esr \"$@\"\n");
+        let path = self.output.canonicalize()?.join("firefox.sh");
+        fs::write(&path, script)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        self.firefox = Some(path);
+        Ok(self)
     }
 
     pub(crate) fn run(
@@ -116,11 +150,10 @@ impl Bench {
         workload: Workload,
         number: u32,
     ) -> anyhow::Result<Run> {
-        let url = self.address(workload)?;
         let load_before = load()?;
         let film = match recorder {
-            Recorder::Peer(peer) => self.record_with(peer, &url, number),
-            Recorder::Ours => self.record_with_ours(&url, number).and_then(Recording::ended),
+            Recorder::Peer(peer) => self.record_with(peer, workload, number),
+            Recorder::Ours => self.record_with_ours(workload, number).and_then(Recording::ended),
         };
         let film = film.with_context(|| format!("{} failed", recorder.name()))?;
         self.judged(recorder, workload, load_before, film)
@@ -128,10 +161,9 @@ impl Bench {
 
     /// So many recordings by ours that begin at the same time.
     pub(crate) fn at_once(&self, workload: Workload, count: u32) -> anyhow::Result<Vec<Run>> {
-        let url = self.address(workload)?;
         let load_before = load()?;
         let begun: Vec<Recording> = (1..=count)
-            .map(|number| self.record_with_ours(&url, number))
+            .map(|number| self.record_with_ours(workload, number))
             .collect::<Result<_, _>>()?;
         // Waited for together: one that is looked at late would be counted too long.
         let ended: Vec<_> = std::thread::scope(|scope| {
@@ -194,11 +226,22 @@ impl Bench {
     }
 
     /// A peer's command, on a display and a sound server that it is given.
-    fn record_with(&self, peer: Peer, url: &str, number: u32) -> anyhow::Result<Film> {
+    fn record_with(&self, peer: Peer, workload: Workload, number: u32) -> anyhow::Result<Film> {
         let file = self.output.join(format!("{}-{number}.mp4", peer.name().to_lowercase()));
         self.server.forget();
-        let stage = Stage::open(self.size.0, self.size.1, url)?;
-        ensure!(self.server.wait_for(PLAYING, PAGE_PATIENCE), "the page does not play the clip");
+        let mut meeting =
+            (workload == Workload::Meeting).then(|| self.hold_meeting()).transpose()?;
+        let url = match &meeting {
+            Some(meeting) => meeting.page.clone(),
+            None => self.address(workload)?,
+        };
+        let stage = Stage::open(self.size.0, self.size.1, &url)?;
+        if let Some(meeting) = &mut meeting {
+            meeting.joined()?;
+        } else {
+            let plays = self.server.wait_for(PLAYING, PAGE_PATIENCE);
+            ensure!(plays, "the page does not play the clip");
+        }
         let mut line = peer.record(stage.display_name(), self.size, &file)?;
         stage.connect(&mut line);
         let mut child = Child::start(peer.name(), &mut line)?;
@@ -213,7 +256,7 @@ impl Bench {
     }
 
     /// Our recorder, which brings everything but the page.
-    fn record_with_ours(&self, url: &str, number: u32) -> anyhow::Result<Recording> {
+    fn record_with_ours(&self, workload: Workload, number: u32) -> anyhow::Result<Recording> {
         let binary = self.recorder.as_ref().context("no recorder was given")?;
         let folder = self.output.join(format!("recorder-{number}"));
         if folder.exists() {
@@ -222,9 +265,17 @@ impl Bench {
         fs::create_dir_all(&folder)?;
         let (width, height) = self.size;
         let mut ours = command(binary);
-        ours.args(["--local", "--url", url, "--output"]).arg(&folder);
+        ours.args(["--local", "--output"]).arg(&folder);
+        if workload == Workload::Meeting {
+            ours.args(["--participants", &PEOPLE.to_string()]);
+        } else {
+            ours.args(["--url", &self.address(workload)?]);
+        }
         ours.args(["--duration", &format!("{}s", self.seconds)]);
         ours.args(["--size", &format!("{width}x{height}")]);
+        if let Some(firefox) = &self.firefox {
+            ours.arg("--firefox").arg(firefox);
+        }
         ours.stdin(Stdio::null()).stdout(Stdio::piped());
         ours.stderr(File::create(folder.join("log"))?);
         let child = Child::start("recorder", &mut ours)?;
@@ -232,6 +283,50 @@ impl Bench {
         let patience = PAGE_PATIENCE + self.length() + END_PATIENCE;
         Ok(Recording { child, meter, folder, patience })
     }
+}
+
+/// A meeting that others record. Ours holds its own, which is counted with it.
+struct Held {
+    meeting: Child,
+    page: String,
+    /// Where it tells who is there.
+    control: String,
+}
+
+impl Bench {
+    fn hold_meeting(&self) -> anyhow::Result<Held> {
+        let binary = self.recorder.as_ref().context("a meeting is held by the recorder")?;
+        let mut held = command(binary);
+        held.args(["meeting", "--participants", &PEOPLE.to_string(), "--log", "error"]);
+        held.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut meeting = Child::start("the meeting", &mut held)?;
+        let told: serde_json::Value = serde_json::from_str(&meeting.first_line(PAGE_PATIENCE)?)?;
+        let text = |name: &str| {
+            told[name].as_str().map(str::to_owned).with_context(|| format!("it tells no {name}"))
+        };
+        let (page, control) = (text("page")?, text("endpoint")?);
+        Ok(Held { meeting, page, control })
+    }
+}
+
+impl Held {
+    /// Waits until a page has joined.
+    fn joined(&mut self) -> anyhow::Result<()> {
+        let Self { meeting, control, .. } = self;
+        let is_joined = || clients(control).is_ok_and(|told| told.contains("\"connected\":true"));
+        Ok(meeting.ready(PAGE_PATIENCE, is_joined)?)
+    }
+}
+
+/// What the meeting tells of those who are connected.
+fn clients(control: &str) -> anyhow::Result<String> {
+    let address = control.strip_prefix("http://").context("it is on loopback")?;
+    let mut stream = TcpStream::connect(address)?;
+    let path = "/control/recorder-meeting";
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.replace(' ', ""))
 }
 
 /// One by ours that goes on.
