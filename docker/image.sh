@@ -73,14 +73,15 @@ build() {
 }
 
 make_bases() {
-  local rootfs=$store/rootfs container
+  local rootfs=$store/rootfs container sources
   rm -rf -- "$rootfs"
   debootstrap --variant=minbase --include=ca-certificates bookworm "$rootfs"
-  cat >"$rootfs/etc/apt/sources.list" <<'END'
-deb http://deb.debian.org/debian bookworm main
-deb http://deb.debian.org/debian bookworm-updates main
-deb http://deb.debian.org/debian-security bookworm-security main
-END
+  # debootstrap knows the release alone; the image that this stands in for has what
+  # came after it, too, from the same place.
+  sources=$(<"$rootfs/etc/apt/sources.list")
+  printf '%s\n' "${sources/ bookworm / bookworm-updates }" \
+    "${sources/\/debian bookworm //debian-security bookworm-security }" \
+    >>"$rootfs/etc/apt/sources.list"
   rm -rf -- "$rootfs"/var/cache/apt/archives/*.deb "$rootfs"/var/lib/apt/lists/*
   container=$(buildah from scratch)
   buildah add --quiet "$container" "$rootfs" / >/dev/null

@@ -66,12 +66,13 @@ const AWAIT_VIEW: &str = "
 /// machine gets fifty times as long.
 const VIEW_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Calls back when what the page has drawn so far is on the display: the first
-/// frame callback runs before its frame is composed, the second after it.
+/// Calls back when what the page has drawn so far is on the display. The first frame
+/// callback runs before its frame is composed, and Firefox holds the next ones back only
+/// when two frames are on their way to the display: at the fourth the first has arrived.
 const AWAIT_PAINTED: &str = "
     const done = arguments[0];
-    const fonts = document.fonts?.ready ?? Promise.resolve();
-    fonts.then(() => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))));";
+    const after = (frames) => frames ? requestAnimationFrame(() => after(frames - 1)) : done();
+    (document.fonts?.ready ?? Promise.resolve()).then(() => after(4));";
 
 impl Browser {
     /// Loads the page and waits until it can be filmed.

@@ -36,8 +36,8 @@ const VBV_MILLISECONDS: u32 = 2000;
 /// the longest fragment.
 const KEY_INTERVAL_SECONDS: u32 = 2;
 /// Pictures that the encoder looks ahead, to spend bits on what stays (macroblock
-/// tree), and pictures in a row that it codes from both sides: half the bytes for the
-/// same work. More would take memory, 8 MB a picture.
+/// tree), and pictures in a row that it codes from both sides: fewer bytes and a better
+/// picture for the same work. More of either would take more memory.
 const LOOK_AHEAD: u32 = 10;
 const B_FRAMES: u32 = 2;
 /// Bits per second of the sound.
