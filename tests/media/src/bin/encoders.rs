@@ -26,15 +26,15 @@ const SETTINGS: [Setting; 11] = [
     ("superfast, nothing ahead", "superfast", 23, NOTHING_AHEAD),
     ("veryfast, nothing ahead", "veryfast", 23, NOTHING_AHEAD),
     ("superfast, 2 B-frames", "superfast", 23, "bframes=2:b-adapt=0:rc-lookahead=0:mbtree=0"),
-    ("superfast, looks 10 ahead", "superfast", 20, "bframes=0:rc-lookahead=10"),
+    ("superfast, looks 10 ahead", "superfast", 20, "bframes=0:rc-lookahead=10:mbtree=1"),
     (
         "superfast, 2 B-frames, looks 10 ahead",
         "superfast",
         23,
-        "bframes=2:b-adapt=0:rc-lookahead=10",
+        "bframes=2:b-adapt=0:rc-lookahead=10:mbtree=1",
     ),
-    ("the same, the recorder's", "superfast", 20, "bframes=2:b-adapt=0:rc-lookahead=10"),
-    ("3 B-frames, looks 20 ahead", "superfast", 20, "bframes=3:b-adapt=0:rc-lookahead=20"),
+    ("the same, the recorder's", "superfast", 20, "bframes=2:b-adapt=0:rc-lookahead=10:mbtree=1"),
+    ("3 B-frames, looks 20 ahead", "superfast", 20, "bframes=3:b-adapt=0:rc-lookahead=20:mbtree=1"),
     (
         "ultrafast, 2 B-frames, looks 10 ahead",
         "ultrafast",
@@ -80,7 +80,7 @@ fn main() -> anyhow::Result<()> {
         let bits = u32::try_from(std::fs::metadata(&coded)?.len() / 125)?;
         let likeness = likeness(&coded, &raw)?;
         println!(
-            "| {} | {seconds:.1} | {} | {likeness} |",
+            "| {} | {seconds:.1} | {} | {likeness:.2} |",
             setting.0,
             bits / arguments.seconds.max(1)
         );
@@ -105,13 +105,14 @@ fn encode(raw: &Path, coded: &Path, setting: Setting, threads: u32) -> anyhow::R
 }
 
 /// In decibels, as ffmpeg prints it for the brightness.
-fn likeness(coded: &Path, raw: &Path) -> anyhow::Result<String> {
+fn likeness(coded: &Path, raw: &Path) -> anyhow::Result<f64> {
     let log =
         ffmpeg(&[&["-i", text(coded)?, "-i", text(raw)?, "-lavfi", "ssim", "-f", "null", "-"]])?;
     let found = log
         .rsplit_once("SSIM Y:")
         .and_then(|(_, rest)| rest.split_once('(').and_then(|(_, rest)| rest.split_once(')')));
-    found.map(|(decibels, _)| decibels.to_owned()).with_context(|| format!("no SSIM in {log}"))
+    let decibels = found.and_then(|(decibels, _)| decibels.parse().ok());
+    decibels.with_context(|| format!("no SSIM in {log}"))
 }
 
 /// What it wrote to stderr.

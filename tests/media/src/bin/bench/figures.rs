@@ -30,7 +30,8 @@ const fn drawn(mut figure: Figure, file: &'static str, goal: Option<f64>) -> Fig
 
 /// What is read from the numbers in the picture, where there are any.
 fn numbered(run: &Run, value: fn(&Run) -> f64) -> Option<f64> {
-    run.analysis.numbers.first_number.map(|_| value(run))
+    let is_numbered = run.workload != Workload::Rest;
+    run.analysis.numbers.first_number.filter(|_| is_numbered).map(|_| value(run))
 }
 
 fn to_f64(count: usize) -> f64 {
@@ -50,7 +51,7 @@ pub(crate) const FIGURES: [Figure; 14] = [
     ),
     figure("repeated", 0, |run| numbered(run, |run| to_f64(run.analysis.numbers.repeated))),
     figure("skipped", 0, |run| numbered(run, |run| run.analysis.numbers.skipped.into())),
-    figure("jitter p95, ms", 1, |run| run.jitter_ms),
+    figure("jitter p95, ms", 1, |run| numbered(run, |run| run.jitter_ms.unwrap_or_default())),
     figure("sound late, ms", 1, |run| run.analysis.sync.median_ms),
     figure("|A/V offset| p50, ms", 1, |run| run.analysis.sync.p50_ms),
     drawn(figure("|A/V offset| p95, ms", 1, |run| run.analysis.sync.p95_ms), "offset", Some(40.0)),
