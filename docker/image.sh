@@ -108,7 +108,7 @@ run() {
 sbom() {
   {
     echo "[debian]"
-    podman run --rm --entrypoint /bin/sh "$name" -c 'dpkg-query -W -f "\${Package}\t\${Version}\t\${source:Package}\n" |
+    podman run --rm --no-healthcheck --entrypoint /bin/sh "$name" -c 'dpkg-query -W -f "\${Package}\t\${Version}\t\${source:Package}\n" |
       while IFS="	" read -r package rest; do
         licences=$(sed -n "s/^License: *//p" "/usr/share/doc/$package/copyright" 2>/dev/null | sort -u | paste -sd";" -)
         printf "%s\t%s\t%s\n" "$package" "$rest" "$licences"
