@@ -198,7 +198,7 @@ struct Film {
 }
 
 impl Film {
-    fn run(self) -> Result<(), Error> {
+    fn run(mut self) -> Result<(), Error> {
         let mut grid: Option<Grid> = None;
         let mut last: Option<gst::Buffer> = None;
         let mut drawn = None;
@@ -252,11 +252,17 @@ impl Film {
                 self.wait(waited_for)?;
                 continue;
             };
-            // All memory waits for the encoder, or nothing is different: the last
-            // picture stands in.
-            let picture = if grab { self.screen.grab(last.as_ref())? } else { None };
+            // If all memory waits for the encoder the last picture stands in, and what
+            // was drawn is still to be grabbed; so it does if nothing is different.
+            let memory = if grab { self.screen.pool.lend() } else { None };
+            let picture = match memory {
+                Some(memory) => {
+                    drawn = None;
+                    self.screen.grab(memory, last.as_ref())?
+                }
+                None => None,
+            };
             if let Some(picture) = picture {
-                drawn = None;
                 self.counts.captured.fetch_add(1, Ordering::Relaxed);
                 last = Some(gst::Buffer::from_slice(picture));
             } else {
@@ -324,6 +330,8 @@ struct Screen {
     damage: damage::Damage,
     /// Takes what was drawn.
     drawn: xfixes::Region,
+    /// Which request made the server forget what was drawn before the last picture.
+    forgotten: u64,
     /// What the server writes to.
     shared: Shared,
     segment: shm::Seg,
@@ -357,24 +365,40 @@ impl Screen {
         connection.shm_attach_fd(segment, file, false)?.check()?;
         let layout = Layout::new(size);
         let pool = Pool::new(pictures, layout.len);
-        Ok(Self { connection, root, size, damage, drawn, shared, segment, layout, pool })
+        Ok(Self {
+            connection,
+            root,
+            size,
+            damage,
+            drawn,
+            forgotten: 0,
+            shared,
+            segment,
+            layout,
+            pool,
+        })
     }
 
     /// Whether something was drawn since the last grab.
     fn has_changed(&self) -> Result<bool, Error> {
         let mut changed = false;
-        // The only events this connection asked for.
-        while self.connection.poll_for_event()?.is_some() {
-            changed = true;
+        // The only events this connection asked for. One that the server sent before it
+        // forgot the damage tells of what is in the last picture already.
+        while let Some((_, sequence)) = self.connection.poll_for_event_with_sequence()? {
+            changed |= sequence >= self.forgotten;
         }
         Ok(changed)
     }
 
-    /// The picture of this moment, unless it is `last` or all memory is in use.
-    fn grab(&self, last: Option<&gst::Buffer>) -> Result<Option<Picture>, Error> {
-        let Some(mut picture) = self.pool.lend() else { return Ok(None) };
+    /// The picture of this moment, unless it is `last`.
+    fn grab(
+        &mut self,
+        mut picture: Picture,
+        last: Option<&gst::Buffer>,
+    ) -> Result<Option<Picture>, Error> {
         // First forget the damage, then look: what is drawn in between is told again.
-        self.connection.damage_subtract(self.damage, x11rb::NONE, self.drawn)?;
+        let forget = self.connection.damage_subtract(self.damage, x11rb::NONE, self.drawn)?;
+        self.forgotten = forget.sequence_number();
         let drawn = self.connection.xfixes_fetch_region(self.drawn)?.reply()?.rectangles;
         let whole = Area::whole(self.size);
         let last = last.and_then(|last| last.map_readable().ok());
@@ -409,5 +433,100 @@ impl Screen {
             self.layout.put(area, &self.shared.as_ref()[place], picture.as_mut());
         }
         Ok(Some(picture))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use x11rb::protocol::xproto::{ChangeGCAux, CreateGCAux, Rectangle};
+
+    use super::*;
+    use crate::children::display::Display;
+    use crate::config::Tools;
+
+    const SIZE: Size = Size { width: 640, height: 360 };
+
+    /// Another client of the display, which draws on a window of its own.
+    struct Painter {
+        connection: RustConnection,
+        window: Window,
+        gc: u32,
+    }
+
+    impl Painter {
+        fn new(display: &str) -> Self {
+            let (connection, number) = x11rb::connect(Some(display)).unwrap();
+            let screen = &connection.setup().roots[number];
+            let (window, gc) =
+                (connection.generate_id().unwrap(), connection.generate_id().unwrap());
+            let look = CreateWindowAux::new().override_redirect(1).background_pixel(0);
+            let (Size { width, height }, class) = (SIZE, WindowClass::INPUT_OUTPUT);
+            let (root, visual) = (screen.root, screen.root_visual);
+            let made = connection
+                .create_window(24, window, root, 0, 0, width, height, 0, class, visual, &look);
+            made.unwrap().check().unwrap();
+            connection.map_window(window).unwrap().check().unwrap();
+            connection.create_gc(gc, window, &CreateGCAux::new()).unwrap().check().unwrap();
+            Self { connection, window, gc }
+        }
+
+        /// Returns when the display has it.
+        fn fill(&self, x: i16, y: i16, width: u16, height: u16, colour: u32) {
+            let Self { connection, window, gc } = self;
+            let gc_colour = ChangeGCAux::new().foreground(colour);
+            connection.change_gc(*gc, &gc_colour).unwrap();
+            let area = Rectangle { x, y, width, height };
+            let drawn = connection.poly_fill_rectangle(*window, *gc, &[area]);
+            drawn.unwrap().check().unwrap();
+        }
+    }
+
+    fn grabbed(screen: &mut Screen, last: Option<&gst::Buffer>) -> Option<gst::Buffer> {
+        let memory = screen.pool.lend().unwrap();
+        screen.grab(memory, last).unwrap().map(gst::Buffer::from_slice)
+    }
+
+    fn luma(picture: &gst::Buffer, x: usize, y: usize) -> u8 {
+        picture.map_readable().unwrap()[y * usize::from(SIZE.width) + x]
+    }
+
+    /// After everything that the display had to tell before.
+    fn has_changed(screen: &Screen) -> bool {
+        screen.connection.get_input_focus().unwrap().reply().unwrap();
+        screen.has_changed().unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_drawn_is_told_of_once_and_grabbed_alone() {
+        gst::init().unwrap();
+        let tools = Tools {
+            firefox: "firefox-esr".into(),
+            geckodriver: "geckodriver".into(),
+            xvfb: "Xvfb".into(),
+            pulseaudio: "pulseaudio".into(),
+            search_path: "/usr/bin:/bin".into(),
+        };
+        let display = Display::start(&tools, SIZE).await.unwrap();
+        let mut screen = Screen::open(display.name(), SIZE, 4).unwrap();
+        let painter = Painter::new(display.name());
+        painter.fill(0, 0, 640, 360, 0);
+
+        let first = grabbed(&mut screen, None).unwrap();
+        assert_eq!(luma(&first, 100, 100), 16);
+        assert!(!has_changed(&screen), "it was drawn before the first picture");
+
+        painter.fill(10, 20, 30, 40, 0x00ff_ffff);
+        assert!(has_changed(&screen));
+        let second = grabbed(&mut screen, Some(&first)).unwrap();
+        for (x, y, expected) in [(10, 20, 235), (39, 59, 235), (40, 59, 16), (500, 300, 16)] {
+            assert_eq!(luma(&second, x, y), expected, "{x},{y}");
+        }
+
+        // Drawn after somebody had looked, and in the picture all the same.
+        painter.fill(500, 300, 2, 2, 0x00ff_ffff);
+        let third = grabbed(&mut screen, Some(&second)).unwrap();
+        assert_eq!((luma(&third, 500, 300), luma(&third, 10, 20)), (235, 235));
+        assert!(!has_changed(&screen), "it is in the third picture");
+        assert!(grabbed(&mut screen, Some(&third)).is_none(), "nothing was drawn");
     }
 }
