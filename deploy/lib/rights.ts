@@ -39,6 +39,10 @@ export type Right =
   | "repair"
   | "listUploads";
 
+/** Who ends recordings, and who mends what nobody ended. */
+const STOPPER = ["read", "write", "findTasks", "stopTask", "remove"] as const;
+const REPAIRER = [...STOPPER, "repair", "listUploads"] as const;
+
 export const RIGHTS = {
   "start-recording": [
     "read",
@@ -53,30 +57,14 @@ export const RIGHTS = {
     "connectGroup",
     "connectContact",
   ],
-  "stop-recording": ["read", "write", "findTasks", "stopTask", "remove"],
-  "stop-recording-event": ["read", "write", "findTasks", "stopTask", "remove"],
+  "stop-recording": STOPPER,
+  "stop-recording-event": STOPPER,
   "recording-summary": ["read", "play"],
   "start-pre-warm": ["startTask", "passRoles", "findTasks"],
   "put-connect-user-cache": ["read", "write", "connectUser", "connectGroup"],
   "set-connect-user-id": ["connectUser", "userPool"],
-  "recording-task-state": [
-    "read",
-    "write",
-    "findTasks",
-    "stopTask",
-    "remove",
-    "repair",
-    "listUploads",
-  ],
-  "recording-sweeper": [
-    "read",
-    "write",
-    "findTasks",
-    "stopTask",
-    "remove",
-    "repair",
-    "listUploads",
-  ],
+  "recording-task-state": REPAIRER,
+  "recording-sweeper": REPAIRER,
   // It reads to see whether a completion succeeded whose answer was lost.
   recorder: ["repair"],
 } as const satisfies Record<string, readonly Right[]>;

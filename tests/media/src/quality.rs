@@ -2,8 +2,10 @@
 //! the pictures of the clip that carry the same number.
 //!
 //! Only the brightness counts, and that of the colours as a player shows them: recorders
-//! differ in the matrix by which they turn colours into brightness. Knows pictures by their number; not who recorded them.
+//! differ in the matrix by which they turn colours into brightness. Knows pictures by
+//! their number; not who recorded them.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use crate::numbers::number_in;
@@ -50,21 +52,18 @@ pub fn ssim_db(
     chosen.dedup_by_key(|&mut (_, number)| number);
     let numbers = chosen.iter().map(|&(_, number)| number as usize);
     let sources = grey(clip, numbers, None, UNTAGGED)?;
-    let mut by_index = chosen.clone();
-    by_index.sort_unstable();
-    let indices = by_index.iter().map(|&(index, _)| index);
-    let recorded = grey(recording, indices, Some(region), matrix)?;
     let (width, size) = (region.width as usize, (region.width * region.height) as usize);
+    let of_number: HashMap<u32, &[u8]> =
+        chosen.iter().map(|&(_, number)| number).zip(sources.chunks_exact(size)).collect();
+    chosen.sort_unstable();
+    let indices = chosen.iter().map(|&(index, _)| index);
+    let recorded = grey(recording, indices, Some(region), matrix)?;
     let mut sum = 0.0;
     let mut count = 0u32;
-    for (place, (_, number)) in by_index.iter().enumerate() {
-        let source = chosen.iter().position(|(_, known)| known == number).unwrap_or_default();
-        let picture = |all: &'_ [u8], place: usize| {
-            all.get(place * size..(place + 1) * size).map(<[u8]>::to_vec)
-        };
-        // A picture that a decoder did not give at the end of a file.
-        if let (Some(ours), Some(theirs)) = (picture(&recorded, place), picture(&sources, source)) {
-            sum += ssim(&ours, &theirs, width);
+    for ((_, number), ours) in chosen.iter().zip(recorded.chunks_exact(size)) {
+        // A decoder may not give the last pictures of a file.
+        if let Some(theirs) = of_number.get(number) {
+            sum += ssim(ours, theirs, width);
             count += 1;
         }
     }

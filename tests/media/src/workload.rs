@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::clip::{ClipError, ClipSpec, cached_clip};
 use crate::observation::Region;
-use crate::page::PLAYING;
+use crate::page::{self, PLAYING};
 
 /// Seconds after which a slide gives way to the next.
 const SLIDE_SECONDS: u32 = 5;
@@ -106,6 +106,9 @@ impl Workload {
     ) -> Result<String, WriteError> {
         let region = self.region(size.0, size.1);
         let clip = self.clip(folder, size, seconds)?;
+        if let (Self::Clip, Some(clip)) = (self, &clip) {
+            return Ok(page::write_page(clip)?);
+        }
         let clip = clip.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
         let name = format!("{self:?}.html").to_lowercase();
         std::fs::write(folder.join(&name), self.html(clip, region))?;
@@ -231,7 +234,6 @@ mod tests {
     #[test]
     fn clips_lie_within_the_page_and_the_page_shows_as_many_as_it_says() {
         for (workload, tiles) in [
-            (Workload::Clip, 1),
             (Workload::Tiles4, 4),
             (Workload::Tiles9, 9),
             (Workload::Tiles16, 16),
@@ -248,7 +250,7 @@ mod tests {
                 assert_eq!((width | height) & 1, 0, "{workload:?}");
             }
         }
-        // A meeting has a page of its own.
+        // One clip has the page that `clip` serves, and a meeting its own.
         assert_eq!(Workload::value_variants().len(), 8);
     }
 }

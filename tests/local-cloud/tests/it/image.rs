@@ -82,13 +82,9 @@ fn filters(container: &str) -> (Vec<(String, u32)>, u32) {
     (pages, browser)
 }
 
-async fn exit_code(cloud: &Cloud, arn: &str) -> Option<i32> {
+async fn ends_well(cloud: &Cloud, arn: &str) {
     let ended = cloud.ecs().wait_stopped(arn).await.unwrap();
-    if ended.exit_code != Some(0) {
-        let log = cloud.ecs().log(arn);
-        panic!("{ended:?}\n{log}");
-    }
-    ended.exit_code
+    assert_eq!(ended.exit_code, Some(0), "{ended:?}\n{}", cloud.ecs().log(arn));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -127,7 +123,7 @@ async fn the_image_records_a_call_within_the_limits_of_its_task() {
     .await;
     let stopped = alice.delete_recording("image").await.unwrap();
     assert_eq!(stopped.status, 200, "{stopped:?}");
-    exit_code(&cloud, &arn).await;
+    ends_well(&cloud, &arn).await;
     settled(&cloud, "image", &id, "complete").await;
 
     let item = recording(&cloud, "image", &id).await.unwrap();
@@ -147,7 +143,7 @@ async fn a_new_instance_is_warmed_by_the_image() {
         cloud.ecs().tasks().first().map(|task| task.arn.clone())
     })
     .await;
-    exit_code(&cloud, &arn).await;
+    ends_well(&cloud, &arn).await;
     assert!(cloud.ecs().log(&arn).contains("the image is on this host now"));
 }
 
