@@ -2,8 +2,9 @@
  * Calls of an AWS emulator on loopback, signed (SigV4) or not, and how values are
  * written for its table. It must not know which services there are, nor the product.
  */
-import { createHash, createHmac } from "node:crypto";
 import { request } from "node:http";
+
+import { sign } from "aws4";
 
 import type { Json } from "../support/assembly";
 
@@ -53,10 +54,12 @@ export async function call(
     // With a DELETE node would send a body without it.
     ...(body !== "" && { "content-length": String(Buffer.byteLength(body)) }),
   };
-  const headers = keys === undefined ? bare : signed(asked, bare, { service, region }, keys);
+  const { method, path } = asked;
+  const unsigned = { service, region, host: host ?? itself, method, path, headers: bare, body };
+  const { headers } = keys === undefined ? unsigned : sign(unsigned, keys);
   return new Promise((resolve, reject) => {
     const sent = request(
-      { hostname, port, method: asked.method, path: asked.path, headers },
+      { hostname, port, method, path, headers },
       (answer) => {
         let text = "";
         answer.setEncoding("utf8").on("data", (piece: string) => (text += piece));
@@ -70,59 +73,6 @@ export async function call(
     sent.once("error", reject);
     sent.end(body);
   });
-}
-
-interface Scope {
-  readonly service: string;
-  readonly region: string;
-}
-
-/** https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html */
-function signed(
-  { method, path, body = "" }: Call,
-  bare: Readonly<Record<string, string>>,
-  { service, region }: Scope,
-  keys: Keys,
-): Record<string, string> {
-  const time = new Date().toISOString().replace(/[-:]|\.\d{3}/g, "");
-  const payload = sha256(body);
-  const headers: Record<string, string> = {
-    ...bare,
-    "x-amz-date": time,
-    "x-amz-content-sha256": payload,
-    ...(keys.sessionToken !== undefined && { "x-amz-security-token": keys.sessionToken }),
-  };
-  const names = Object.keys(headers).sort();
-  const [route = "", query = ""] = path.split("?");
-  const canonical = [
-    method,
-    route,
-    query.split("&").sort().join("&"),
-    ...names.map((name) => `${name}:${headers[name]?.trim()}`),
-    "",
-    names.join(";"),
-    payload,
-  ].join("\n");
-  const scope = [time.slice(0, 8), region, service, "aws4_request"];
-  const key = scope.reduce<string | Buffer>(
-    (above, part) => hmac(above, part),
-    `AWS4${keys.secretAccessKey}`,
-  );
-  const toSign = ["AWS4-HMAC-SHA256", time, scope.join("/"), sha256(canonical)].join("\n");
-  const signature = hmac(key, toSign).toString("hex");
-  const credential = `${keys.accessKeyId}/${scope.join("/")}`;
-  headers["authorization"] =
-    `AWS4-HMAC-SHA256 Credential=${credential}, ` +
-    `SignedHeaders=${names.join(";")}, Signature=${signature}`;
-  return headers;
-}
-
-export function hmac(key: string | Buffer, text: string | Buffer): Buffer {
-  return createHmac("sha256", key).update(text).digest();
-}
-
-function sha256(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
 }
 
 function json(text: string): Json {

@@ -3,9 +3,7 @@
  * the only way to sign in that the deployed client of the user pool allows.
  * It must not know who signs in to what.
  */
-import { createHash, randomBytes } from "node:crypto";
-
-import { hmac } from "./signed";
+import { createHash, createHmac, randomBytes } from "node:crypto";
 
 /** The group of RFC 5054 with 3072 bits. */
 const N = BigInt(
@@ -75,6 +73,10 @@ function power(base: bigint, exponent: bigint): bigint {
     square = (square * square) % N;
   }
   return result;
+}
+
+function hmac(key: Buffer, text: string | Buffer): Buffer {
+  return createHmac("sha256", key).update(text).digest();
 }
 
 function hash(...parts: readonly Buffer[]): Buffer {
