@@ -28,8 +28,8 @@ pub struct Page {
     pub timeout: Duration,
     /// Wait for the page's own `START_RECORDING` as well.
     pub await_start_marker: bool,
-    /// How often a second Firefox composes the page; `None` leaves it at its 60.
-    pub frame_rate: Option<u32>,
+    /// How often a second Firefox composes the page: once for each picture.
+    pub frame_rate: u32,
 }
 
 /// What the page answers when it has loaded.
@@ -205,7 +205,7 @@ mod tests {
             size: Size { width: 1280, height: 720 },
             timeout: Duration::from_secs(30),
             await_start_marker: false,
-            frame_rate: None,
+            frame_rate: 30,
         }
     }
 

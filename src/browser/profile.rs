@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-/// Writes `user.js` into an empty profile folder. With a `frame_rate` the page is
-/// composed so many times a second, for many pictures at once.
-pub(super) fn write(dir: &Path, frame_rate: Option<u32>) -> io::Result<()> {
+/// Writes `user.js` into an empty profile folder. The page is composed
+/// `frame_rate` times a second.
+pub(super) fn write(dir: &Path, frame_rate: u32) -> io::Result<()> {
     let mut text = String::new();
     let mut set = |name: &str, value: &str| {
         writeln!(text, "user_pref(\"{name}\", {value});").expect("a string takes everything");
@@ -17,19 +17,10 @@ pub(super) fn write(dir: &Path, frame_rate: Option<u32>) -> io::Result<()> {
     for (name, value) in PREFERENCES {
         set(name, value);
     }
-    if let Some(frame_rate) = frame_rate {
-        set("layout.frame_rate", &frame_rate.to_string());
-        for (name, value) in ONE_SURFACE {
-            set(name, value);
-        }
-    }
+    // More often would be drawn for nobody, and beats against the film of the page.
+    set("layout.frame_rate", &frame_rate.to_string());
     std::fs::write(dir.join("user.js"), text)
 }
-
-/// The window is one surface, not six: tiles of a meeting that change in one turn of
-/// the compositor are drawn at once. Numbers: docs/encoding.md.
-const ONE_SURFACE: [(&str, &str); 2] =
-    [("gfx.webrender.picture-tile-width", "2048"), ("gfx.webrender.picture-tile-height", "1088")];
 
 /// Values are JavaScript literals.
 const PREFERENCES: &[(&str, &str)] = &[
@@ -39,6 +30,10 @@ const PREFERENCES: &[(&str, &str)] = &[
     // the recording is silent.
     ("media.autoplay.default", "0"),
     ("media.autoplay.blocking_policy", "0"),
+    // The window is one surface, not six: what changes in one turn of the compositor is
+    // drawn at once. Numbers: docs/encoding.md.
+    ("gfx.webrender.picture-tile-width", "2048"),
+    ("gfx.webrender.picture-tile-height", "1088"),
     // What a page says on its console is read on the browser's output.
     ("devtools.console.stdout.content", "true"),
     // No prompt can ever be answered, so nothing may ask: 2 is "deny".

@@ -29,7 +29,7 @@ use x11rb::protocol::xproto::{
 use x11rb::rust_connection::RustConnection;
 
 use super::areas::{self, Area};
-use super::grid::{Grid, Step};
+use super::grid::{Grid, Step, slot};
 use super::planar::{Layout, PIXEL, Picture, Pool};
 use super::shared::Shared;
 use crate::config::Size;
@@ -200,6 +200,7 @@ struct Film {
 impl Film {
     fn run(mut self) -> Result<(), Error> {
         let mut grid: Option<Grid> = None;
+        let mut ordered = None;
         let mut last: Option<gst::Buffer> = None;
         let mut drawn = None;
         let mut hidden = false;
@@ -207,6 +208,8 @@ impl Film {
         loop {
             match self.orders.current() {
                 Order::Wait => {
+                    // What the display says has to be read, or it would end each wait.
+                    self.screen.has_changed()?;
                     self.wait(None)?;
                     continue;
                 }
@@ -225,6 +228,13 @@ impl Film {
             };
             let now = i64::try_from(now.nseconds()).expect("a recording lasts less than 292 years");
             let mut waited_for = None;
+            let ordered = match ordered {
+                Some(ordered) => ordered,
+                None => {
+                    self.screen.forget(x11rb::NONE)?;
+                    *ordered.insert(now)
+                }
+            };
             let has_changed = self.screen.has_changed()?;
             let was_hidden =
                 std::mem::replace(&mut hidden, self.orders.curtain.load(Ordering::SeqCst));
@@ -233,10 +243,20 @@ impl Film {
             } else if has_changed || was_hidden {
                 drawn.get_or_insert(now);
             }
-            let grid = grid.get_or_insert_with(|| {
-                drawn = Some(now - settle);
-                Grid::new(self.fps, now)
-            });
+            let grid = match &mut grid {
+                Some(grid) => grid,
+                // The first picture that the page draws gives the rhythm; one at rest
+                // draws none.
+                None => {
+                    let until = drawn.map_or(ordered + slot(self.fps), |drawn| drawn + settle);
+                    if now < until {
+                        self.wait(Some(until - now))?;
+                        continue;
+                    }
+                    let drawn = *drawn.get_or_insert(now - settle);
+                    grid.insert(Grid::beginning_with(self.fps, drawn))
+                }
+            };
             let settled = drawn.filter(|drawn| now - drawn >= settle);
             let step = match grid.step(now, settled) {
                 Step::WaitUntil(until) => {
@@ -390,6 +410,13 @@ impl Screen {
         Ok(changed)
     }
 
+    /// Lets the server forget what was drawn until now; `region` takes it, if there is one.
+    fn forget(&mut self, region: xfixes::Region) -> Result<(), Error> {
+        let forget = self.connection.damage_subtract(self.damage, x11rb::NONE, region)?;
+        self.forgotten = forget.sequence_number();
+        Ok(())
+    }
+
     /// The picture of this moment, unless it is `last`.
     fn grab(
         &mut self,
@@ -397,8 +424,7 @@ impl Screen {
         last: Option<&gst::Buffer>,
     ) -> Result<Option<Picture>, Error> {
         // First forget the damage, then look: what is drawn in between is told again.
-        let forget = self.connection.damage_subtract(self.damage, x11rb::NONE, self.drawn)?;
-        self.forgotten = forget.sequence_number();
+        self.forget(self.drawn)?;
         let drawn = self.connection.xfixes_fetch_region(self.drawn)?.reply()?.rectangles;
         let whole = Area::whole(self.size);
         let last = last.and_then(|last| last.map_readable().ok());

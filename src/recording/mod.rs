@@ -217,8 +217,7 @@ impl<S: PartStore> Driver<S> {
             size: recording.size,
             timeout: recording.page_timeout,
             await_start_marker: recording.await_start_marker && noted.is_none(),
-            // Tiles are drawn one by one; a single film is better off with more often.
-            frame_rate: noted.is_some().then_some(recording.fps),
+            frame_rate: recording.fps,
         };
         let (tools, dir) = (setup.tools.clone(), setup.dir.to_owned());
         let plan = Plan {
