@@ -4,7 +4,7 @@
 //! changed (XDamage), grabs what was drawn (MIT-SHM), puts it into the picture as
 //! the encoder takes it (`planar.rs`) and hands that to the pipeline with the time
 //! `grid.rs` gives it. While nothing is drawn it sleeps and shows the last picture
-//! again. It must not know the encoder.
+//! again. It must not know how pictures are coded.
 //!
 //! Not `ximagesrc`, because that samples by a timer, which beats against the
 //! page's own rhythm, and because Xlib ends the process when the server dies.
@@ -15,8 +15,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gstreamer as gst;
-use gstreamer::prelude::*;
-use gstreamer_app as gst_app;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use x11rb::connection::Connection;
 use x11rb::protocol::damage::{self, ConnectionExt as _, ReportLevel};
@@ -29,6 +27,7 @@ use x11rb::protocol::xproto::{
 use x11rb::rust_connection::RustConnection;
 
 use super::areas::{self, Area};
+use super::coder::Coder;
 use super::grid::{Grid, Step, slot};
 use super::planar::{Layout, PIXEL, Picture, Pool};
 use super::shared::Shared;
@@ -100,7 +99,7 @@ impl Grabber {
         size: Size,
         fps: u32,
         pictures: usize,
-        source: gst_app::AppSrc,
+        coder: Coder,
         counts: Arc<Counts>,
         failed: impl FnOnce(Error) + Send + 'static,
     ) -> Result<Self, Error> {
@@ -112,13 +111,16 @@ impl Grabber {
             wake,
         });
         let screen = Screen::open(display, size, pictures)?;
-        let stream = source.clone();
-        let film = Film { screen, source, counts, orders: Arc::clone(&orders), fps };
+        let mut film = Film { screen, coder, counts, orders: Arc::clone(&orders), fps };
         let thread = std::thread::Builder::new().name("grab".into()).spawn(move || {
-            if let Err(error) = film.run() {
+            let is_finished = film.run().unwrap_or_else(|error| {
                 failed(error);
                 // What was grabbed so far is to be kept, and a file needs an end.
-                let _ = stream.end_of_stream();
+                true
+            });
+            if is_finished {
+                let Film { coder, orders, .. } = film;
+                coder.finish(&|| orders.current() == Order::Leave);
             }
         })?;
         Ok(Self { orders, thread: Some(thread) })
@@ -191,14 +193,15 @@ impl Orders {
 /// Everything the thread owns.
 struct Film {
     screen: Screen,
-    source: gst_app::AppSrc,
+    coder: Coder,
     counts: Arc<Counts>,
     orders: Arc<Orders>,
     fps: u32,
 }
 
 impl Film {
-    fn run(mut self) -> Result<(), Error> {
+    /// Whether the track is to be finished.
+    fn run(&mut self) -> Result<bool, Error> {
         let mut grid: Option<Grid> = None;
         let mut ordered = None;
         let mut last: Option<gst::Buffer> = None;
@@ -214,19 +217,14 @@ impl Film {
                     continue;
                 }
                 Order::Film => {}
-                Order::Finish => {
-                    // A pipeline that is going down takes no end any more.
-                    let _ = self.source.end_of_stream();
-                    return Ok(());
-                }
-                Order::Leave => return Ok(()),
+                Order::Finish => return Ok(true),
+                Order::Leave => return Ok(false),
             }
             // Without a clock there is no time yet to give a picture.
-            let Some(now) = self.source.current_running_time() else {
+            let Some(now) = self.coder.now() else {
                 self.wait(Some(settle))?;
                 continue;
             };
-            let now = i64::try_from(now.nseconds()).expect("a recording lasts less than 292 years");
             let mut waited_for = None;
             let ordered = match ordered {
                 Some(ordered) => ordered,
@@ -282,28 +280,19 @@ impl Film {
                 }
                 None => None,
             };
-            if let Some(picture) = picture {
-                self.counts.captured.fetch_add(1, Ordering::Relaxed);
-                last = Some(gst::Buffer::from_slice(picture));
-            } else {
-                self.counts.repeated.fetch_add(1, Ordering::Relaxed);
+            let counter =
+                if picture.is_some() { &self.counts.captured } else { &self.counts.repeated };
+            counter.fetch_add(1, Ordering::Relaxed);
+            let picture = picture.map(gst::Buffer::from_slice);
+            if picture.is_some() {
+                last.clone_from(&picture);
             }
-            let Some(last) = &last else { continue };
-            if self.source.push_buffer(self.stamped(last, presentation)).is_err() {
+            let Self { coder, orders, .. } = self;
+            if coder.show(picture, presentation, &|| orders.current() == Order::Leave).is_err() {
                 // The pipeline has ended; it says why itself.
-                return Ok(());
+                return Ok(false);
             }
         }
-    }
-
-    /// The picture as the frame of one slot. Shares the picture's memory.
-    fn stamped(&self, picture: &gst::Buffer, presentation: i64) -> gst::Buffer {
-        let mut buffer = picture.copy();
-        let writable = buffer.get_mut().expect("a fresh copy has one owner");
-        let presentation = u64::try_from(presentation).expect("slots come after the start");
-        writable.set_pts(gst::ClockTime::from_nseconds(presentation));
-        writable.set_duration(gst::ClockTime::SECOND / u64::from(self.fps));
-        buffer
     }
 
     /// Sleeps for `nanos`, or for ever, but not past an order or a drawing.

@@ -4,13 +4,12 @@
 //!
 //! A page draws when it likes. A timer that samples it beats against its own
 //! rhythm: now a picture is sampled twice, now one never. So the slots follow
-//! the page. Slot `n` is shown at `n` × its length. What is drawn was due when the
-//! compositor began its turn, as long before as a slot is long, because the page is
-//! composed at the frame rate; so the picture for a slot is the one drawn about its
-//! end, and the windows drift to where the page's pictures come:
+//! the page. Slot `n` is shown at `n` × its length. A slot shows what is
+//! drawn while it lasts: what is drawn late in it was due early in it, because the page
+//! is composed at the frame rate. The windows drift to where the page's pictures come:
 //!
 //! ```text
-//!        window of slot n: one slot long, centred on its end + phase
+//!        window of slot n: one slot long, centred on its middle + phase
 //!  ├───────────┼───────────┬───────────┼───────────┤
 //!  -1/2      -1/4        centre                  +1/2
 //!  a picture  └─ the earliest grab                └─ the slot passes: the last
@@ -56,7 +55,7 @@ pub(super) struct Grid {
     origin: i64,
     /// The first slot without a picture.
     next: i64,
-    /// Where the page's pictures come, relative to the ends of their slots.
+    /// Where the page's pictures come, relative to the middle of their slots.
     phase: i64,
     /// When the last picture was grabbed, until it is known what came after it.
     grabbed: Option<i64>,
@@ -72,7 +71,7 @@ impl Grid {
 
     /// A grid that begins with what was drawn at `drawn`.
     pub(super) fn beginning_with(fps: u32, drawn: i64) -> Self {
-        Self::new(fps, (drawn - slot(fps)).max(0))
+        Self::new(fps, (drawn - slot(fps) / 2).max(0))
     }
 
     /// What to do at `now`, where `drawn` is when the page first drew something
@@ -121,7 +120,7 @@ impl Grid {
     }
 
     fn centre(&self) -> i64 {
-        self.time() + self.slot + self.phase
+        self.time() + self.slot / 2 + self.phase
     }
 
     fn closes(&self) -> i64 {
@@ -281,8 +280,8 @@ mod tests {
         assert!(matches!(grid.step(2 * SLOT, None), Step::Repeat { presentation: 0 }));
         assert_eq!(grid.missed(), 0);
         assert!(
-            matches!(grid.step(20 * SLOT, None), Step::Repeat { presentation } if presentation > 17 * SLOT)
+            matches!(grid.step(41 * SLOT / 2, None), Step::Repeat { presentation } if presentation > 18 * SLOT)
         );
-        assert!(grid.missed() >= 16, "{}", grid.missed());
+        assert!(grid.missed() >= 17, "{}", grid.missed());
     }
 }

@@ -6,10 +6,12 @@
 
 mod areas;
 mod bus;
+mod coder;
 mod display;
 mod grid;
 pub(crate) mod pipeline;
 mod planar;
+mod rest;
 mod sample;
 mod shared;
 
@@ -31,6 +33,7 @@ use crate::events::{Event, Failure, Stage};
 use crate::media::{Sample, Timestamp, Track, TrackConfig};
 use crate::secret::scrub;
 
+use coder::Coder;
 pub use display::Curtain;
 use display::Grabber;
 
@@ -91,6 +94,11 @@ pub struct Pictures {
     pub missed: u64,
     /// In the file.
     pub encoded: u64,
+    /// Of those, the ones whose coded form was used again, because the picture rested.
+    pub coded_again: u64,
+    /// After so many the encoder went on with less effort, because the processors were short.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eased_after: Option<u64>,
 }
 
 /// Peaks in dB below full scale; minus infinity is silence.
@@ -109,6 +117,7 @@ pub struct Capture {
     /// Present until the capture is stopped.
     grabber: Mutex<Option<Grabber>>,
     pictures: Arc<display::Counts>,
+    coded: Arc<coder::Counts>,
     counters: Arc<Counters>,
     loudness: watch::Receiver<Loudness>,
     bus: JoinHandle<()>,
@@ -116,7 +125,6 @@ pub struct Capture {
 
 #[derive(Debug, Default)]
 struct Counters {
-    encoded: AtomicU64,
     sound_kept: AtomicBool,
     sound_gaps: AtomicU64,
 }
@@ -134,8 +142,9 @@ impl Capture {
         watch_sound(&graph, &counters);
         let (sender, receiver) = mpsc::channel(SAMPLES_IN_TRANSIT);
         sender.try_send(Media::Track(sample::audio_config())).expect("the channel is empty");
-        forward(&graph.video_sink, Track::Video, settings.size, sender.clone(), &counters);
-        forward(&graph.audio_sink, Track::Audio, settings.size, sender, &counters);
+        forward_sound(&graph.audio_sink, sender.clone());
+        let coded = Arc::new(coder::Counts::default());
+        let coder = Coder::new(&graph.pipeline, settings, sender, Arc::clone(&coded))?;
         let (level, loudness) = watch::channel(Loudness::default());
         let pictures = Arc::new(display::Counts::default());
         let lost = events.clone();
@@ -144,7 +153,7 @@ impl Capture {
             settings.size,
             settings.fps,
             pipeline::pictures_in_memory(settings.threads),
-            graph.video_source.clone(),
+            coder,
             Arc::clone(&pictures),
             move |error| {
                 let failure = Failure::new(Stage::Display, scrub(&chain(&error)));
@@ -155,7 +164,7 @@ impl Capture {
         let bus = graph.pipeline.bus().expect("a pipeline has a bus");
         let bus = tokio::spawn(bus::watch(bus, events, level));
         let grabber = Mutex::new(Some(grabber));
-        let capture = Self { graph, grabber, pictures, counters, loudness, bus };
+        let capture = Self { graph, grabber, pictures, coded, counters, loudness, bus };
         capture.graph.pipeline.set_state(gst::State::Playing).map_err(Error::Start)?;
         Ok((capture, receiver))
     }
@@ -189,9 +198,7 @@ impl Capture {
         // After the pipeline, which no longer holds up what it is handed.
         drop(self.grabber.lock().unwrap_or_else(PoisonError::into_inner).take());
         // Without an end of the stream the callbacks still hold the channel open.
-        for sink in [&self.graph.video_sink, &self.graph.audio_sink] {
-            sink.set_callbacks(gst_app::AppSinkCallbacks::builder().build());
-        }
+        self.graph.audio_sink.set_callbacks(gst_app::AppSinkCallbacks::builder().build());
     }
 
     pub fn pictures(&self) -> Pictures {
@@ -200,7 +207,9 @@ impl Capture {
             captured: load(&self.pictures.captured),
             repeated: load(&self.pictures.repeated),
             missed: load(&self.pictures.missed),
-            encoded: load(&self.counters.encoded),
+            encoded: load(&self.coded.coded),
+            coded_again: load(&self.coded.coded_again),
+            eased_after: self.coded.eased_after.get().copied(),
         }
     }
 
@@ -265,37 +274,21 @@ fn watch_sound(graph: &pipeline::Graph, counters: &Arc<Counters>) {
     });
 }
 
-/// Hands what an encoder makes to the writer. A full channel holds the encoder.
-fn forward(
-    sink: &gst_app::AppSink,
-    track: Track,
-    size: Size,
-    sender: mpsc::Sender<Media>,
-    counters: &Arc<Counters>,
-) {
-    let counters = Arc::clone(counters);
+/// Hands the coded sound to the writer. A full channel holds the encoder.
+fn forward_sound(sink: &gst_app::AppSink, sender: mpsc::Sender<Media>) {
     // Dropped at the end of the stream: that is what closes the channel.
     let sender = Arc::new(Mutex::new(Some(sender)));
     let at_end = Arc::clone(&sender);
-    let mut described = track == Track::Audio;
     let callbacks = gst_app::AppSinkCallbacks::builder()
         .new_sample(move |sink| {
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
             let sender = sender.lock().map_err(|_| gst::FlowError::Error)?.clone();
             let sender = sender.ok_or(gst::FlowError::Eos)?;
-            let send = |media| sender.blocking_send(media).map_err(|_| gst::FlowError::Eos);
-            let broken = |error: sample::Error| {
+            let sample = sample::convert(Track::Audio, &sample).map_err(|error| {
                 gst::element_error!(sink, gst::StreamError::Encode, ("{error}"));
                 gst::FlowError::Error
-            };
-            if !described {
-                send(Media::Track(sample::video_config(size, &sample).map_err(broken)?))?;
-                described = true;
-            }
-            if track == Track::Video {
-                counters.encoded.fetch_add(1, Ordering::Relaxed);
-            }
-            send(Media::Sample(sample::convert(track, &sample).map_err(broken)?))?;
+            })?;
+            sender.blocking_send(Media::Sample(sample)).map_err(|_| gst::FlowError::Eos)?;
             Ok(gst::FlowSuccess::Ok)
         })
         .eos(move |_| {

@@ -1,7 +1,7 @@
 //! Builds the capture graph: what is connected to what, and with which settings.
 //!
 //! ```text
-//! appsrc (display.rs) → x264enc → appsink
+//! appsrc (coder.rs) → x264enc → appsink
 //! pulsesrc → queue → audioconvert → level → avenc_aac → appsink
 //! ```
 //!
@@ -47,10 +47,24 @@ pub(super) const AUDIO_CHANNELS: u16 = 2;
 /// The graph and the places in it that somebody has to reach.
 pub(super) struct Graph {
     pub(super) pipeline: gst::Pipeline,
-    pub(super) video_source: gst_app::AppSrc,
     pub(super) audio_source: gst::Element,
-    pub(super) video_sink: gst_app::AppSink,
     pub(super) audio_sink: gst_app::AppSink,
+}
+
+/// The elements of one encoder of pictures, from its start to its end.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    pub(super) source: gst_app::AppSrc,
+    pub(super) sink: gst_app::AppSink,
+    pub(super) elements: Vec<gst::Element>,
+}
+
+/// How much work the encoder puts into a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effort {
+    Full,
+    /// What still comes through where the processors are short.
+    Light,
 }
 
 impl std::fmt::Debug for Graph {
@@ -83,7 +97,6 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
     if !missing.is_empty() {
         return Err(Error::Missing(missing));
     }
-    let fps = i32::try_from(settings.fps).expect("the configuration allows 60 at most");
     let audio_source = make("pulsesrc", AUDIO_SOURCE)
         .property("server", &settings.sound_server)
         .property("device", &settings.sound_monitor)
@@ -91,25 +104,6 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
         .property("provide-clock", false)
         .build()?;
 
-    let raw = gst::Caps::builder("video/x-raw")
-        .field("format", "I420")
-        .field("framerate", gst::Fraction::new(fps, 1))
-        .field("width", i32::from(settings.size.width))
-        .field("height", i32::from(settings.size.height))
-        // The page's colours as a player will read them back.
-        .field("colorimetry", "bt709")
-        .build();
-    let video_source = gst_app::AppSrc::builder()
-        .name("display")
-        .caps(&raw)
-        .format(gst::Format::Time)
-        .is_live(true)
-        .block(true)
-        .max_buffers(WAITING_PICTURES)
-        // Pictures alone are counted.
-        .max_bytes(0)
-        .build();
-    let video = [video_source.clone().upcast(), x264(settings)?];
     let sound = gst::Caps::builder("audio/x-raw")
         .field("rate", i32::try_from(SAMPLE_RATE).expect("a small constant"))
         .field("channels", i32::from(AUDIO_CHANNELS))
@@ -133,37 +127,98 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
             .build()?,
     ];
     let pipeline = gst::Pipeline::with_name("capture");
-    // Both as a file holds them: no start codes and no ADTS headers, the
-    // decoder's configuration beside the samples.
-    let coded_video = gst::Caps::builder("video/x-h264")
+    // As a file holds them: no ADTS headers, the decoder's configuration beside them.
+    let coded_audio = gst::Caps::builder("audio/mpeg").field("stream-format", "raw").build();
+    let audio_sink = sink("audio-sink", &coded_audio);
+    pipeline.add_many(&audio)?;
+    pipeline.add(&audio_sink)?;
+    gst::Element::link_many(audio.iter().chain([audio_sink.upcast_ref()]))?;
+    Ok(Graph { pipeline, audio_source, audio_sink })
+}
+
+/// Adds an encoder to the `pipeline`, which may run.
+pub(super) fn add_encoder(
+    pipeline: &gst::Pipeline,
+    settings: &Settings,
+    effort: Effort,
+) -> Result<Encoder, glib::BoolError> {
+    let fps = i32::try_from(settings.fps).expect("the configuration allows 60 at most");
+    let raw = gst::Caps::builder("video/x-raw")
+        .field("format", "I420")
+        .field("framerate", gst::Fraction::new(fps, 1))
+        .field("width", i32::from(settings.size.width))
+        .field("height", i32::from(settings.size.height))
+        // The page's colours as a player will read them back.
+        .field("colorimetry", "bt709")
+        .build();
+    let source = gst_app::AppSrc::builder()
+        .name("pictures")
+        .caps(&raw)
+        .format(gst::Format::Time)
+        .is_live(true)
+        .block(true)
+        .max_buffers(WAITING_PICTURES)
+        // Pictures alone are counted.
+        .max_bytes(0)
+        .build();
+    // No start codes, as a file holds them, the decoder's configuration beside them.
+    let coded = gst::Caps::builder("video/x-h264")
         .field("stream-format", "avc")
         .field("alignment", "au")
         .field("profile", "high")
         .build();
-    let coded_audio = gst::Caps::builder("audio/mpeg").field("stream-format", "raw").build();
-    let video_sink = sink("video-sink", &coded_video);
-    let audio_sink = sink("audio-sink", &coded_audio);
-    link(&pipeline, &video, &video_sink)?;
-    link(&pipeline, &audio, &audio_sink)?;
-    Ok(Graph { pipeline, video_source, audio_source, video_sink, audio_sink })
+    let sink = sink("coded-pictures", &coded);
+    let elements = vec![source.clone().upcast(), x264(settings, effort)?, sink.clone().upcast()];
+    pipeline.add_many(&elements)?;
+    gst::Element::link_many(&elements)?;
+    Ok(Encoder { source, sink, elements })
 }
 
-fn x264(settings: &Settings) -> Result<gst::Element, glib::BoolError> {
+impl Encoder {
+    /// Sets it going with the pipeline.
+    pub(super) fn start(&self) -> Result<(), glib::BoolError> {
+        self.elements.iter().rev().try_for_each(gst::Element::sync_state_with_parent)
+    }
+}
+
+/// Takes an encoder out that has ended or is not wanted any more.
+pub(super) fn remove_encoder(pipeline: &gst::Pipeline, encoder: &Encoder) {
+    for element in &encoder.elements {
+        if let Err(error) = element.set_state(gst::State::Null) {
+            tracing::warn!(%error, "the encoder does not stop");
+        }
+    }
+    // One that is not in the pipeline has nothing to be taken out of.
+    let _ = pipeline.remove_many(&encoder.elements);
+    encoder.sink.set_callbacks(gst_app::AppSinkCallbacks::builder().build());
+}
+
+fn x264(settings: &Settings, effort: Effort) -> Result<gst::Element, glib::BoolError> {
+    // What is in the decoder's configuration has to be the same in all of them.
+    let (preset, options) = match effort {
+        Effort::Full => ("superfast", ""),
+        Effort::Light => ("ultrafast", ":cabac=1:8x8dct=1:weightp=1:weightb=1"),
+    };
     make("x264enc", "x264")
-        .property_from_str("speed-preset", "superfast")
+        .property_from_str("speed-preset", preset)
         .property_from_str("pass", "qual")
         .property("quantizer", RATE_FACTOR)
         .property("bitrate", MAX_KBIT)
         .property("vbv-buf-capacity", VBV_MILLISECONDS)
-        .property("key-int-max", settings.fps * KEY_INTERVAL_SECONDS)
+        .property("key-int-max", key_interval(settings.fps))
         .property("bframes", B_FRAMES)
         // Choosing where they stand costs more than it saves.
         .property("b-adapt", false)
         .property("rc-lookahead", i32::try_from(LOOK_AHEAD).expect("a small constant"))
         .property("mb-tree", true)
         .property("threads", settings.threads)
-        .property("option-string", "scenecut=0:open-gop=0:sync-lookahead=0")
+        .property("option-string", format!("scenecut=0:open-gop=0:sync-lookahead=0{options}"))
         .build()
+}
+
+/// Pictures from one key picture to the next.
+pub(super) fn key_interval(fps: u32) -> u32 {
+    fps * KEY_INTERVAL_SECONDS
 }
 
 /// Pictures that may be in the encoder: each thread codes one.
@@ -192,16 +247,6 @@ fn caps_filter(name: &str, caps: &gst::Caps) -> Result<gst::Element, glib::BoolE
 }
 
 fn sink(name: &str, caps: &gst::Caps) -> gst_app::AppSink {
-    gst_app::AppSink::builder().name(name).caps(caps).sync(false).build()
-}
-
-fn link(
-    pipeline: &gst::Pipeline,
-    chain: &[gst::Element],
-    sink: &gst_app::AppSink,
-) -> Result<(), glib::BoolError> {
-    pipeline.add_many(chain)?;
-    pipeline.add(sink)?;
-    gst::Element::link_many(chain)?;
-    chain.last().expect("a chain has elements").link(sink)
+    // Not `async`: one that is added later would hold up the clock of all.
+    gst_app::AppSink::builder().name(name).caps(caps).sync(false).async_(false).build()
 }

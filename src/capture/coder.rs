@@ -1,0 +1,483 @@
+//! Codes the pictures it is handed, by one encoder after the other.
+//!
+//! There is one at a time. It is ended where the picture rests, whose coded form is then
+//! used again (`rest.rs`), and where it is too slow and a faster one takes over. Driven
+//! by the grabbing thread (`display.rs`); it must not know X.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::time::Duration;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+
+use super::pipeline::{self, Effort};
+use super::rest::{Rest, Stillness};
+use super::sample;
+use super::{Media, Settings};
+use crate::media::{Sample, Track, TrackConfig};
+
+/// How often an encoder that is to end is asked whether the whole capture ends.
+const LOOK_UP: Duration = Duration::from_millis(20);
+
+/// So many more pictures that found the one before still waiting than ones that did not:
+/// half a second without relief.
+const TOO_SLOW: u32 = 15;
+
+/// From one picture's decode time to the next: 1 ms, some units of any file.
+const LEAST_STEP: i64 = 1_000_000;
+
+/// Counts for the report.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) coded: AtomicU64,
+    pub(super) coded_again: AtomicU64,
+    /// How many were coded before it was with less effort.
+    pub(super) eased_after: OnceLock<u64>,
+}
+
+/// The capture has ended, or the encoder has failed and says so itself.
+#[derive(Debug)]
+pub(super) struct Ended;
+
+/// What is coded leaves here, in order and once.
+#[derive(Debug)]
+struct Outlet {
+    settings: Settings,
+    counts: Arc<Counts>,
+    state: Mutex<Leaving>,
+}
+
+#[derive(Debug)]
+struct Leaving {
+    /// Until the end: what keeps the channel open.
+    sender: Option<tokio::sync::mpsc::Sender<Media>>,
+    described: Option<TrackConfig>,
+    /// The last group of pictures, from its key picture on.
+    group: Vec<Sample>,
+    decode: i64,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Sample(#[from] sample::Error),
+    #[error("an encoder of the same settings describes its pictures in another way")]
+    Description,
+    #[error("nobody takes the pictures any more")]
+    Ended,
+}
+
+impl Outlet {
+    fn take(&self, coded: &gst::Sample) -> Result<(), Error> {
+        let config = sample::video_config(self.settings.size, coded)?;
+        let is_new = {
+            let mut state = self.state();
+            match &state.described {
+                Some(described) if *described != config => return Err(Error::Description),
+                Some(_) => false,
+                None => {
+                    state.described = Some(config.clone());
+                    true
+                }
+            }
+        };
+        if is_new {
+            self.send(Media::Track(config))?;
+        }
+        let sample = sample::convert(Track::Video, coded)?;
+        self.put(sample)
+    }
+
+    fn put(&self, mut sample: Sample) -> Result<(), Error> {
+        {
+            let mut state = self.state();
+            // An encoder's lead may differ a little from that of the one before.
+            sample.decode.0 = sample.decode.0.max(state.decode.saturating_add(LEAST_STEP));
+            state.decode = sample.decode.0;
+            if sample.sync {
+                state.group.clear();
+            }
+            state.group.push(sample.clone());
+        }
+        self.counts.coded.fetch_add(1, Ordering::Relaxed);
+        self.send(Media::Sample(sample))
+    }
+
+    /// A full channel holds whoever sends.
+    fn send(&self, media: Media) -> Result<(), Error> {
+        let sender = self.state().sender.clone().ok_or(Error::Ended)?;
+        sender.blocking_send(media).map_err(|_| Error::Ended)
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, Leaving> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether an encoder keeps up.
+#[derive(Debug, Default)]
+struct Pace(u32);
+
+impl Pace {
+    /// With each picture: whether the one before `is_waiting` for the encoder, a slot after
+    /// it came.
+    fn is_too_slow(&mut self, is_waiting: bool) -> bool {
+        self.0 = if is_waiting { self.0 + 1 } else { self.0.saturating_sub(1) };
+        self.0 >= TOO_SLOW
+    }
+}
+
+/// One encoder that runs.
+#[derive(Debug)]
+struct Running {
+    encoder: pipeline::Encoder,
+    /// Told when the last of its pictures is out.
+    ended: mpsc::Receiver<()>,
+    stillness: Stillness,
+}
+
+#[derive(Debug)]
+enum State {
+    Coding(Running),
+    Resting(Rest),
+    Over,
+}
+
+#[derive(Debug)]
+pub(super) struct Coder {
+    pipeline: gst::Pipeline,
+    outlet: Arc<Outlet>,
+    state: State,
+    effort: Effort,
+    pace: Pace,
+    /// The last picture, without a time.
+    last: Option<gst::Buffer>,
+}
+
+impl Coder {
+    /// With its first encoder in the `pipeline`.
+    pub(super) fn new(
+        pipeline: &gst::Pipeline,
+        settings: &Settings,
+        sender: tokio::sync::mpsc::Sender<Media>,
+        counts: Arc<Counts>,
+    ) -> Result<Self, gst::glib::BoolError> {
+        let state =
+            Leaving { sender: Some(sender), described: None, group: vec![], decode: i64::MIN };
+        let outlet = Outlet { settings: settings.clone(), counts, state: Mutex::new(state) };
+        let mut coder = Self {
+            pipeline: pipeline.clone(),
+            outlet: Arc::new(outlet),
+            state: State::Over,
+            effort: Effort::Full,
+            pace: Pace::default(),
+            last: None,
+        };
+        coder.state = State::Coding(coder.start()?);
+        Ok(coder)
+    }
+
+    /// Time on the clock of the capture, once it runs.
+    pub(super) fn now(&self) -> Option<i64> {
+        let now = self.pipeline.current_running_time()?.nseconds();
+        Some(i64::try_from(now).expect("a recording lasts less than 292 years"))
+    }
+
+    /// Shows `picture`, or the last one again, in the slot that begins at `presentation`.
+    /// Waits while the encoder is too busy. `leave` tells that the capture ends at once.
+    pub(super) fn show(
+        &mut self,
+        picture: Option<gst::Buffer>,
+        presentation: i64,
+        leave: &dyn Fn() -> bool,
+    ) -> Result<(), Ended> {
+        let is_same = picture.is_none();
+        if let State::Coding(running) = &mut self.state
+            && running.stillness.next(is_same)
+        {
+            self.drain(leave)?;
+            let group = std::mem::take(&mut self.outlet.state().group);
+            // Short where the encoder did not begin a group where it was asked to.
+            let length = pipeline::key_interval(self.outlet.settings.fps) as usize;
+            let rest = (group.len() == length).then(|| Rest::new(group)).flatten();
+            self.state = match rest {
+                Some(rest) => State::Resting(rest),
+                None => State::Coding(self.start().map_err(|error| self.failed(&error))?),
+            };
+        }
+        if let State::Resting(rest) = &mut self.state {
+            if is_same {
+                for sample in rest.show(presentation) {
+                    self.outlet.counts.coded_again.fetch_add(1, Ordering::Relaxed);
+                    self.outlet.put(sample).map_err(|_| Ended)?;
+                }
+                return Ok(());
+            }
+            self.wake()?;
+        }
+        self.ease(leave)?;
+        if let Some(picture) = picture {
+            self.last = Some(picture);
+        }
+        self.code(presentation)
+    }
+
+    /// Ends the track after the last picture.
+    pub(super) fn finish(mut self, leave: &dyn Fn() -> bool) {
+        // An encoder that fails says so itself, and what is out is kept.
+        if matches!(self.state, State::Resting(_)) {
+            let _ = self.wake();
+        }
+        let _ = self.drain(leave);
+    }
+
+    /// Leaves the rest with what is not out of it yet.
+    fn wake(&mut self) -> Result<(), Ended> {
+        let State::Resting(rest) = std::mem::replace(&mut self.state, State::Over) else {
+            return Ok(());
+        };
+        self.state = State::Coding(self.start().map_err(|error| self.failed(&error))?);
+        for presentation in rest.end() {
+            self.code(presentation)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on with less effort if the encoder is too slow.
+    fn ease(&mut self, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
+        let State::Coding(running) = &self.state else { return Ok(()) };
+        let is_waiting = running.encoder.source.current_level_buffers() > 0;
+        if !self.pace.is_too_slow(is_waiting) || self.effort == Effort::Light {
+            return Ok(());
+        }
+        tracing::warn!("the processors are short: pictures are coded with less effort from now on");
+        self.change(Effort::Light, leave)?;
+        let coded = self.outlet.counts.coded.load(Ordering::Relaxed);
+        // It happens once.
+        let _ = self.outlet.counts.eased_after.set(coded);
+        Ok(())
+    }
+
+    /// Ends the encoder and goes on with another.
+    fn change(&mut self, effort: Effort, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
+        self.effort = effort;
+        self.drain(leave)?;
+        self.state = State::Coding(self.start().map_err(|error| self.failed(&error))?);
+        Ok(())
+    }
+
+    /// Hands the last picture to the encoder.
+    fn code(&mut self, presentation: i64) -> Result<(), Ended> {
+        let (State::Coding(running), Some(last)) = (&self.state, &self.last) else {
+            return Ok(());
+        };
+        // Shares the picture's memory.
+        let mut buffer = last.copy();
+        let writable = buffer.get_mut().expect("a fresh copy has one owner");
+        let presentation = u64::try_from(presentation).expect("slots come after the start");
+        writable.set_pts(gst::ClockTime::from_nseconds(presentation));
+        writable.set_duration(gst::ClockTime::SECOND / u64::from(self.outlet.settings.fps));
+        running.encoder.source.push_buffer(buffer).map(drop).map_err(|_| Ended)
+    }
+
+    fn start(&self) -> Result<Running, gst::glib::BoolError> {
+        let outlet = &self.outlet;
+        let encoder = pipeline::add_encoder(&self.pipeline, &outlet.settings, self.effort)?;
+        let (out, ended) = mpsc::channel();
+        let outlet = Arc::clone(outlet);
+        let callbacks = gst_app::AppSinkCallbacks::builder()
+            .new_sample(move |sink| {
+                let coded = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                outlet.take(&coded).map(|()| gst::FlowSuccess::Ok).map_err(|error| match error {
+                    Error::Ended => gst::FlowError::Eos,
+                    error => {
+                        gst::element_error!(sink, gst::StreamError::Encode, ("{error}"));
+                        gst::FlowError::Error
+                    }
+                })
+            })
+            .eos(move |_| {
+                // Nobody waits where the capture ends at once.
+                let _ = out.send(());
+            })
+            .build();
+        encoder.sink.set_callbacks(callbacks);
+        encoder.start()?;
+        let length = pipeline::key_interval(self.outlet.settings.fps);
+        Ok(Running { encoder, ended, stillness: Stillness::new(length) })
+    }
+
+    /// Ends the encoder and waits until all its pictures are out.
+    fn drain(&mut self, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
+        let State::Coding(running) = std::mem::replace(&mut self.state, State::Over) else {
+            return Ok(());
+        };
+        let told = running.encoder.source.end_of_stream();
+        let is_out = told.is_ok()
+            && loop {
+                match running.ended.recv_timeout(LOOK_UP) {
+                    Ok(()) => break true,
+                    Err(mpsc::RecvTimeoutError::Timeout) if !leave() => {}
+                    Err(_) => break false,
+                }
+            };
+        pipeline::remove_encoder(&self.pipeline, &running.encoder);
+        if is_out { Ok(()) } else { Err(Ended) }
+    }
+
+    fn failed(&self, error: &gst::glib::BoolError) -> Ended {
+        gst::element_error!(self.pipeline, gst::StreamError::Encode, ("no new encoder: {error}"));
+        Ended
+    }
+}
+
+impl Drop for Coder {
+    fn drop(&mut self) {
+        if let State::Coding(running) = std::mem::replace(&mut self.state, State::Over) {
+            pipeline::remove_encoder(&self.pipeline, &running.encoder);
+        }
+        self.outlet.state().sender = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Size;
+
+    const SIZE: Size = Size { width: 320, height: 180 };
+
+    fn settings() -> Settings {
+        Settings {
+            display: String::new(),
+            sound_server: String::new(),
+            sound_monitor: String::new(),
+            size: SIZE,
+            fps: 30,
+            threads: 1,
+        }
+    }
+
+    fn picture(grey: u8) -> gst::Buffer {
+        gst::Buffer::from_slice(vec![grey; 320 * 180 * 3 / 2])
+    }
+
+    fn slot(number: usize) -> i64 {
+        i64::try_from(number).unwrap() * 1_000_000_000 / 30
+    }
+
+    /// Shows a new picture in the slots of `drawn` and the last in all others. What comes
+    /// out, and how much of it was coded again.
+    fn coded(slots: usize, drawn: &[usize], eased: Option<usize>) -> (Vec<Sample>, u64) {
+        gst::init().unwrap();
+        let pipeline = gst::Pipeline::new();
+        let bus = pipeline.bus().unwrap();
+        let failing = pipeline.clone();
+        bus.set_sync_handler(move |_, message| {
+            if let gst::MessageView::Error(error) = message.view() {
+                eprintln!("{}", error.error());
+                // Whoever waits for the encoder hears that it has ended.
+                failing.call_async(|failing| {
+                    failing.set_state(gst::State::Null).unwrap();
+                });
+            }
+            gst::BusSyncReply::Drop
+        });
+        let (sender, mut media) = tokio::sync::mpsc::channel(slots + 1);
+        let counts = Arc::new(Counts::default());
+        let mut coder = Coder::new(&pipeline, &settings(), sender, Arc::clone(&counts)).unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let stay = || false;
+        for number in 0..slots {
+            let shade = u8::try_from(40 + number * 150 / slots).unwrap();
+            let picture = drawn.contains(&number).then(|| picture(shade));
+            // Nobody films faster than the encoder takes it.
+            while let State::Coding(running) = &coder.state
+                && running.encoder.source.current_level_buffers() > 0
+                && pipeline.current_state() == gst::State::Playing
+            {
+                std::thread::yield_now();
+            }
+            coder.show(picture, slot(number), &stay).unwrap();
+            if eased == Some(number) {
+                coder.change(Effort::Light, &stay).unwrap();
+            }
+        }
+        coder.finish(&stay);
+        let mut samples = vec![];
+        let mut described = 0;
+        while let Some(media) = media.blocking_recv() {
+            match media {
+                Media::Track(_) => described += 1,
+                Media::Sample(sample) => samples.push(sample),
+            }
+        }
+        pipeline.set_state(gst::State::Null).unwrap();
+        assert_eq!(described, 1, "the track is described once");
+        (samples, counts.coded_again.load(Ordering::Relaxed))
+    }
+
+    fn assert_whole(samples: &[Sample], slots: usize) {
+        let mut shown: Vec<_> = samples.iter().map(|sample| sample.presentation.0).collect();
+        shown.sort_unstable();
+        assert_eq!(shown.len(), slots);
+        for (number, shown) in shown.iter().enumerate() {
+            // GStreamer's times are whole nanoseconds, x264's are whole slots.
+            assert!((shown - slot(number)).abs() < 1000, "slot {number} is shown at {shown}");
+        }
+        let order = samples.windows(2).all(|two| two[0].decode < two[1].decode);
+        assert!(order, "decode times rise");
+        assert!(samples[0].sync);
+    }
+
+    #[test]
+    fn a_picture_at_rest_is_coded_once_and_shown_until_something_is_drawn() {
+        let (samples, again) = coded(250, &[0, 203, 204], None);
+        assert_whole(&samples, 250);
+        // The first group is coded; of the rest all that was complete comes from it.
+        assert!((140..=143).contains(&again), "{again}");
+        let keys: Vec<_> = samples.iter().filter(|sample| sample.sync).collect();
+        let key = |number: usize| keys[number].presentation.0;
+        assert_eq!(keys[0].data, keys[1].data);
+        assert!((key(1) - slot(60)).abs() < 1000 && (key(2) - slot(120)).abs() < 1000);
+        // What had not come out when the picture was drawn is coded with it.
+        assert!(key(4) > slot(200) && key(4) <= slot(203), "{}", key(4));
+    }
+
+    #[test]
+    fn a_rest_may_end_with_the_recording() {
+        for slots in [60, 61, 62, 63, 121] {
+            let (samples, _) = coded(slots, &[0], None);
+            assert_whole(&samples, slots);
+        }
+    }
+
+    #[test]
+    fn a_moving_picture_is_never_shown_again() {
+        let drawn: Vec<_> = (0..200).step_by(7).collect();
+        let (samples, again) = coded(200, &drawn, None);
+        assert_whole(&samples, 200);
+        assert_eq!(again, 0);
+    }
+
+    #[test]
+    fn a_faster_encoder_takes_over_without_a_gap() {
+        let drawn: Vec<_> = (0..100).collect();
+        let (samples, _) = coded(100, &drawn, Some(40));
+        assert_whole(&samples, 100);
+        let keys = samples.iter().filter(|sample| sample.sync).map(|key| key.presentation.0);
+        assert_eq!(keys.filter(|key| (key - slot(41)).abs() < 1000).count(), 1);
+    }
+
+    #[test]
+    fn an_encoder_is_too_slow_if_pictures_keep_waiting() {
+        let mut pace = Pace::default();
+        let with_relief = (0..1000).map(|number| number % 2 == 0);
+        assert!(with_relief.into_iter().all(|is_waiting| !pace.is_too_slow(is_waiting)));
+        let mut pace = Pace::default();
+        let at = (0..60).position(|_| pace.is_too_slow(true)).unwrap();
+        assert!(at < 30, "within a second, not after {at} pictures");
+    }
+}
