@@ -290,6 +290,15 @@ pub struct RecordingArgs {
     #[arg(long, verbatim_doc_comment, value_name = "NUMBER")]
     pub fps: Option<String>,
 
+    /// What codes the pictures: x264 on the processors, vaapi (Intel, AMD) or nvenc
+    /// (NVIDIA) on a graphics card, and x264 as well where the card cannot
+    ///
+    /// Default: x264
+    /// Variable: RECORDER_ENCODER
+    /// Example: vaapi
+    #[arg(long, verbatim_doc_comment, value_name = "ENCODER")]
+    pub encoder: Option<String>,
+
     /// How long the page may take to load before the recording fails
     ///
     /// Units: h, m, s; at most 10m

@@ -17,6 +17,7 @@ mod settings;
 use std::{path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
+use serde::Serialize;
 use url::Url;
 
 use crate::{
@@ -125,6 +126,7 @@ pub struct Recording {
     pub size: Size,
     /// Pictures a second, 1 to 60.
     pub fps: u32,
+    pub encoder: VideoEncoder,
     /// `None` goes on until something else ends it.
     pub duration: Option<Duration>,
     pub max_duration: Duration,
@@ -133,6 +135,19 @@ pub struct Recording {
     /// Whether the page says itself when it is worth filming.
     pub await_start_marker: bool,
     pub durability: Durability,
+}
+
+/// What codes the pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VideoEncoder {
+    /// The processors.
+    #[default]
+    X264,
+    /// A graphics card of Intel or AMD, through VA-API.
+    Vaapi,
+    /// A graphics card of NVIDIA.
+    Nvenc,
 }
 
 /// What may be lost, and what may wait for the store.
@@ -304,6 +319,7 @@ fn config(reader: &mut Reader<'_>, cli: Cli, now: Timestamp) -> Read<Config> {
 fn recording(reader: &mut Reader<'_>, args: RecordingArgs, local: bool) -> Read<Recording> {
     let size = size(reader, args.size, local);
     let fps = reader.read(args.fps, &settings::FPS, parse::fps);
+    let encoder = reader.read(args.encoder, &settings::ENCODER, parse::encoder);
     let duration = reader.read(args.duration, &settings::DURATION, parse::duration);
     let max_duration = reader.read(args.max_duration, &settings::MAX_DURATION, |text| {
         parse::duration(text).filter(|length| *length <= LONGEST_DURATION)
@@ -327,6 +343,7 @@ fn recording(reader: &mut Reader<'_>, args: RecordingArgs, local: bool) -> Read<
     Ok(Recording {
         size: size?,
         fps: fps?.unwrap_or(DEFAULT_FPS),
+        encoder: encoder?.unwrap_or_default(),
         duration,
         max_duration,
         page_timeout: page_timeout?.unwrap_or(DEFAULT_PAGE_TIMEOUT),

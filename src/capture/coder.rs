@@ -12,10 +12,11 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
-use super::pipeline::{self, Effort};
+use super::pipeline::{self, Method};
 use super::rest::{Rest, Stillness};
 use super::sample;
 use super::{Media, Settings};
+use crate::config::VideoEncoder;
 use crate::media::{Sample, Track, TrackConfig};
 
 /// How often an encoder that is to end is asked whether the whole capture ends.
@@ -40,6 +41,21 @@ pub(super) struct Counts {
 /// The capture has ended, or the encoder has failed and says so itself.
 #[derive(Debug)]
 pub(super) struct Ended;
+
+/// The one that was asked for, if it works here.
+fn method(settings: &Settings) -> Method {
+    let card = match settings.encoder {
+        VideoEncoder::X264 => return Method::X264,
+        VideoEncoder::Vaapi => Method::Vaapi,
+        VideoEncoder::Nvenc => Method::Nvenc,
+    };
+    if pipeline::can_code(settings, card) {
+        return card;
+    }
+    let asked = settings.encoder;
+    tracing::warn!(?asked, "the graphics card codes no picture here: x264 does it instead");
+    Method::X264
+}
 
 /// What is coded leaves here, in order and once.
 #[derive(Debug)]
@@ -150,7 +166,7 @@ pub(super) struct Coder {
     pipeline: gst::Pipeline,
     outlet: Arc<Outlet>,
     state: State,
-    effort: Effort,
+    method: Method,
     pace: Pace,
     /// The last picture, without a time.
     last: Option<gst::Buffer>,
@@ -171,12 +187,21 @@ impl Coder {
             pipeline: pipeline.clone(),
             outlet: Arc::new(outlet),
             state: State::Over,
-            effort: Effort::Full,
+            method: method(settings),
             pace: Pace::default(),
             last: None,
         };
         coder.state = State::Coding(coder.start()?);
         Ok(coder)
+    }
+
+    /// What codes the pictures.
+    pub(super) fn encoder(&self) -> VideoEncoder {
+        match self.method {
+            Method::Vaapi => VideoEncoder::Vaapi,
+            Method::Nvenc => VideoEncoder::Nvenc,
+            Method::X264 | Method::X264Light => VideoEncoder::X264,
+        }
     }
 
     /// Time on the clock of the capture, once it runs.
@@ -249,11 +274,11 @@ impl Coder {
     fn ease(&mut self, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
         let State::Coding(running) = &self.state else { return Ok(()) };
         let is_waiting = running.encoder.source.current_level_buffers() > 0;
-        if !self.pace.is_too_slow(is_waiting) || self.effort == Effort::Light {
+        if !self.pace.is_too_slow(is_waiting) || self.method != Method::X264 {
             return Ok(());
         }
         tracing::warn!("the processors are short: pictures are coded with less effort from now on");
-        self.change(Effort::Light, leave)?;
+        self.change(Method::X264Light, leave)?;
         let coded = self.outlet.counts.coded.load(Ordering::Relaxed);
         // It happens once.
         let _ = self.outlet.counts.eased_after.set(coded);
@@ -261,8 +286,8 @@ impl Coder {
     }
 
     /// Ends the encoder and goes on with another.
-    fn change(&mut self, effort: Effort, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
-        self.effort = effort;
+    fn change(&mut self, method: Method, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
+        self.method = method;
         self.drain(leave)?;
         self.state = State::Coding(self.start().map_err(|error| self.failed(&error))?);
         Ok(())
@@ -284,7 +309,7 @@ impl Coder {
 
     fn start(&self) -> Result<Running, gst::glib::BoolError> {
         let outlet = &self.outlet;
-        let encoder = pipeline::add_encoder(&self.pipeline, &outlet.settings, self.effort)?;
+        let encoder = pipeline::add_encoder(&self.pipeline, &outlet.settings, self.method)?;
         let (out, ended) = mpsc::channel();
         let outlet = Arc::clone(outlet);
         let callbacks = gst_app::AppSinkCallbacks::builder()
@@ -356,6 +381,7 @@ mod tests {
             sound_monitor: String::new(),
             size: SIZE,
             fps: 30,
+            encoder: VideoEncoder::X264,
             threads: 1,
         }
     }
@@ -402,7 +428,7 @@ mod tests {
             }
             coder.show(picture, slot(number), &stay).unwrap();
             if eased == Some(number) {
-                coder.change(Effort::Light, &stay).unwrap();
+                coder.change(Method::X264Light, &stay).unwrap();
             }
         }
         coder.finish(&stay);
@@ -469,6 +495,17 @@ mod tests {
         assert_whole(&samples, 100);
         let keys = samples.iter().filter(|sample| sample.sync).map(|key| key.presentation.0);
         assert_eq!(keys.filter(|key| (key - slot(41)).abs() < 1000).count(), 1);
+    }
+
+    #[test]
+    fn what_codes_no_picture_here_is_told_from_what_does() {
+        gst::init().unwrap();
+        assert!(pipeline::can_code(&settings(), Method::X264));
+        // Too small for any encoder, present or not.
+        let settings = Settings { size: Size { width: 0, height: 0 }, ..settings() };
+        for encoder in [VideoEncoder::Vaapi, VideoEncoder::Nvenc] {
+            assert_eq!(method(&Settings { encoder, ..settings.clone() }), Method::X264);
+        }
     }
 
     #[test]

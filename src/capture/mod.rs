@@ -27,7 +27,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::config::Size;
+use crate::config::{Size, VideoEncoder};
 use crate::error::chain;
 use crate::events::{Event, Failure, Stage};
 use crate::media::{Sample, Timestamp, Track, TrackConfig};
@@ -51,6 +51,7 @@ pub struct Settings {
     pub sound_monitor: String,
     pub size: Size,
     pub fps: u32,
+    pub encoder: VideoEncoder,
     /// Threads of the encoder: the processors this process may use, which in a
     /// container are fewer than the host has.
     pub threads: u32,
@@ -86,6 +87,8 @@ pub enum Media {
 /// Counts of pictures, for the report and the status line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Pictures {
+    /// What codes them, which may not be what was asked for.
+    pub encoder: VideoEncoder,
     /// Grabbed from the display.
     pub captured: u64,
     /// Shown again in the file, because nothing was drawn meanwhile.
@@ -116,6 +119,7 @@ pub struct Capture {
     graph: pipeline::Graph,
     /// Present until the capture is stopped.
     grabber: Mutex<Option<Grabber>>,
+    encoder: VideoEncoder,
     pictures: Arc<display::Counts>,
     coded: Arc<coder::Counts>,
     counters: Arc<Counters>,
@@ -146,6 +150,7 @@ impl Capture {
         let coded = Arc::new(coder::Counts::default());
         let coder = Coder::new(&graph.pipeline, settings, sender, Arc::clone(&coded))?;
         let (level, loudness) = watch::channel(Loudness::default());
+        let encoder = coder.encoder();
         let pictures = Arc::new(display::Counts::default());
         let lost = events.clone();
         let grabber = Grabber::start(
@@ -164,7 +169,7 @@ impl Capture {
         let bus = graph.pipeline.bus().expect("a pipeline has a bus");
         let bus = tokio::spawn(bus::watch(bus, events, level));
         let grabber = Mutex::new(Some(grabber));
-        let capture = Self { graph, grabber, pictures, coded, counters, loudness, bus };
+        let capture = Self { graph, grabber, encoder, pictures, coded, counters, loudness, bus };
         capture.graph.pipeline.set_state(gst::State::Playing).map_err(Error::Start)?;
         Ok((capture, receiver))
     }
@@ -204,6 +209,7 @@ impl Capture {
     pub fn pictures(&self) -> Pictures {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Pictures {
+            encoder: self.encoder,
             captured: load(&self.pictures.captured),
             repeated: load(&self.pictures.repeated),
             missed: load(&self.pictures.missed),

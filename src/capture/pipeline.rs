@@ -1,7 +1,7 @@
 //! Builds the capture graph: what is connected to what, and with which settings.
 //!
 //! ```text
-//! appsrc (coder.rs) → x264enc → appsink
+//! appsrc (coder.rs) → x264enc, or a graphics card's → appsink
 //! pulsesrc → queue → audioconvert → level → avenc_aac → appsink
 //! ```
 //!
@@ -28,7 +28,7 @@ const WAITING_PICTURES: u64 = 2;
 const WAITING_SOUND: gst::ClockTime = gst::ClockTime::from_seconds(2);
 
 /// Constant rate factor: quality as long as the cap below allows it.
-const RATE_FACTOR: u32 = 20;
+const RATE_FACTOR: u32 = 21;
 /// The cap in kbit/s, held over [`VBV_MILLISECONDS`] by x264's buffer model.
 const MAX_KBIT: u32 = 4500;
 const VBV_MILLISECONDS: u32 = 2000;
@@ -38,8 +38,10 @@ const KEY_INTERVAL_SECONDS: u32 = 2;
 /// Pictures that the encoder looks ahead, to spend bits on what stays (macroblock
 /// tree), and pictures in a row that it codes from both sides: fewer bytes and a better
 /// picture for the same work. More of either would take more memory.
-const LOOK_AHEAD: u32 = 10;
-const B_FRAMES: u32 = 2;
+const LOOK_AHEAD: u32 = 15;
+const B_FRAMES: u32 = 3;
+/// How long a card may take for its first picture.
+const TRIAL: gst::ClockTime = gst::ClockTime::from_seconds(3);
 /// Bits per second of the sound.
 pub(super) const AUDIO_BITRATE: u32 = 160_000;
 pub(super) const AUDIO_CHANNELS: u16 = 2;
@@ -59,12 +61,16 @@ pub(super) struct Encoder {
     pub(super) elements: Vec<gst::Element>,
 }
 
-/// How much work the encoder puts into a picture.
+/// How pictures are coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Effort {
-    Full,
-    /// What still comes through where the processors are short.
-    Light,
+pub(super) enum Method {
+    /// On a graphics card.
+    Vaapi,
+    Nvenc,
+    /// On the processors.
+    X264,
+    /// The same, with so little work that it still comes through where they are short.
+    X264Light,
 }
 
 impl std::fmt::Debug for Graph {
@@ -140,7 +146,7 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
 pub(super) fn add_encoder(
     pipeline: &gst::Pipeline,
     settings: &Settings,
-    effort: Effort,
+    method: Method,
 ) -> Result<Encoder, glib::BoolError> {
     let fps = i32::try_from(settings.fps).expect("the configuration allows 60 at most");
     let raw = gst::Caps::builder("video/x-raw")
@@ -168,7 +174,9 @@ pub(super) fn add_encoder(
         .field("profile", "high")
         .build();
     let sink = sink("coded-pictures", &coded);
-    let elements = vec![source.clone().upcast(), x264(settings, effort)?, sink.clone().upcast()];
+    let mut elements = vec![source.clone().upcast()];
+    elements.append(&mut coding(settings, method)?);
+    elements.push(sink.clone().upcast());
     pipeline.add_many(&elements)?;
     gst::Element::link_many(&elements)?;
     Ok(Encoder { source, sink, elements })
@@ -179,6 +187,25 @@ impl Encoder {
     pub(super) fn start(&self) -> Result<(), glib::BoolError> {
         self.elements.iter().rev().try_for_each(gst::Element::sync_state_with_parent)
     }
+}
+
+/// Whether `method` codes a picture here: a card may be absent, busy or unable.
+pub(super) fn can_code(settings: &Settings, method: Method) -> bool {
+    let coded = || -> Result<bool, glib::BoolError> {
+        let pipeline = gst::Pipeline::new();
+        let encoder = add_encoder(&pipeline, settings, method)?;
+        let playing = pipeline.set_state(gst::State::Playing).is_ok();
+        let (width, height) = (usize::from(settings.size.width), usize::from(settings.size.height));
+        let mut picture = gst::Buffer::from_slice(vec![128; width * height * 3 / 2]);
+        picture.get_mut().expect("a fresh one has one owner").set_pts(gst::ClockTime::ZERO);
+        let took = playing
+            && encoder.source.push_buffer(picture).is_ok()
+            && encoder.source.end_of_stream().is_ok();
+        let came = took && encoder.sink.try_pull_sample(TRIAL).is_some();
+        // One that does not even stop is not to be trusted either.
+        Ok(pipeline.set_state(gst::State::Null).is_ok() && came)
+    };
+    coded().unwrap_or(false)
 }
 
 /// Takes an encoder out that has ended or is not wanted any more.
@@ -193,12 +220,43 @@ pub(super) fn remove_encoder(pipeline: &gst::Pipeline, encoder: &Encoder) {
     encoder.sink.set_callbacks(gst_app::AppSinkCallbacks::builder().build());
 }
 
-fn x264(settings: &Settings, effort: Effort) -> Result<gst::Element, glib::BoolError> {
-    // What is in the decoder's configuration has to be the same in all of them.
-    let (preset, options) = match effort {
-        Effort::Full => ("superfast", ""),
-        Effort::Light => ("ultrafast", ":cabac=1:8x8dct=1:weightp=1:weightb=1"),
+/// What stands between source and sink.
+fn coding(settings: &Settings, method: Method) -> Result<Vec<gst::Element>, glib::BoolError> {
+    let key_interval = key_interval(settings.fps);
+    let card = |encoder: gst::element_factory::ElementBuilder<'_>| {
+        Ok(vec![
+            make("videoconvert", "card-convert").build()?,
+            encoder.build()?,
+            // The cards' encoders write start codes.
+            make("h264parse", "card-parse").build()?,
+        ])
     };
+    match method {
+        Method::X264 => Ok(vec![x264(settings, FULL)?]),
+        Method::X264Light => Ok(vec![x264(settings, LIGHT)?]),
+        Method::Vaapi => card(
+            make("vah264enc", "vaapi")
+                .property_from_str("rate-control", "vbr")
+                .property("bitrate", MAX_KBIT)
+                .property("key-int-max", key_interval),
+        ),
+        Method::Nvenc => card(
+            make("nvh264enc", "nvenc")
+                .property_from_str("rc-mode", "vbr")
+                .property("bitrate", MAX_KBIT)
+                .property("gop-size", i32::try_from(key_interval).expect("at most 120")),
+        ),
+    }
+}
+
+/// x264's preset, and what is set beside it.
+type Effort = (&'static str, &'static str);
+
+const FULL: Effort = ("superfast", ":partitions=p8x8,i8x8,i4x4:deblock=-1,-1");
+/// What is in the decoder's configuration is the same as with [`FULL`].
+const LIGHT: Effort = ("ultrafast", ":cabac=1:8x8dct=1:weightp=1:weightb=1");
+
+fn x264(settings: &Settings, (preset, options): Effort) -> Result<gst::Element, glib::BoolError> {
     make("x264enc", "x264")
         .property_from_str("speed-preset", preset)
         .property_from_str("pass", "qual")

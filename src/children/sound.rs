@@ -53,8 +53,9 @@ impl Sound {
                     "--disallow-exit",
                     "--log-target=stderr",
                     "--log-level=notice",
-                    "--high-priority=no",
-                    "--realtime=no",
+                    // Where that is allowed; elsewhere it goes on without.
+                    "--high-priority=yes",
+                    "--realtime=yes",
                     &format!(
                         "--load=module-null-sink sink_name={SINK} rate={SAMPLE_RATE} channels=2 \
                          format=float32le"

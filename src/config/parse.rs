@@ -10,7 +10,7 @@ use base64::{
 };
 use url::Url;
 
-use super::{Encryption, Size};
+use super::{Encryption, Size, VideoEncoder};
 
 /// The smallest and the largest picture: what a page can still be laid out in, and
 /// the most that level 5.1 of H.264 takes at 30 pictures a second.
@@ -55,6 +55,15 @@ pub(super) fn height(text: &str) -> Option<u16> {
 fn even(text: &str, lowest: u16, highest: u16) -> Option<u16> {
     let pixels = u16::try_from(decimal(text)?).ok()?;
     ((lowest..=highest).contains(&pixels) && pixels.is_multiple_of(2)).then_some(pixels)
+}
+
+pub(super) fn encoder(text: &str) -> Option<VideoEncoder> {
+    match text {
+        "x264" => Some(VideoEncoder::X264),
+        "vaapi" => Some(VideoEncoder::Vaapi),
+        "nvenc" => Some(VideoEncoder::Nvenc),
+        _ => None,
+    }
 }
 
 pub(super) fn fps(text: &str) -> Option<u32> {

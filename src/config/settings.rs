@@ -71,6 +71,8 @@ pub(super) const HEIGHT: Setting = Setting::new(
 );
 pub(super) const FPS: Setting =
     Setting::new("--fps", "RECORDER_FPS", "a whole number of pictures a second from 1 to 60", "30");
+pub(super) const ENCODER: Setting =
+    Setting::new("--encoder", "RECORDER_ENCODER", "x264, vaapi or nvenc", "vaapi");
 pub(super) const MEETING: Setting = Setting::new(
     "",
     "CHIME_MEETING_DATA",

@@ -17,7 +17,7 @@ use crate::capture::{self, Capture, Media};
 use crate::children::display::Display;
 use crate::children::process;
 use crate::children::sound::Sound;
-use crate::config::{Size, Tools};
+use crate::config::{Size, Tools, VideoEncoder};
 use crate::error::chain;
 use crate::events::Event;
 use crate::media::Track;
@@ -158,6 +158,7 @@ async fn film(display: &Display, sound: &Sound) -> Finding {
         sound_monitor: sound.monitor(),
         size: SIZE,
         fps: FPS,
+        encoder: VideoEncoder::X264,
         threads: std::thread::available_parallelism()
             .map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX)),
     };

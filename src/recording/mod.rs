@@ -223,6 +223,7 @@ impl<S: PartStore> Driver<S> {
         let plan = Plan {
             show: Show { tools, dir, page, meeting },
             fps: recording.fps,
+            encoder: recording.encoder,
             threads: processors(),
         };
         let store = Arc::clone(&setup.store);

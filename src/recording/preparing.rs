@@ -10,7 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::scene::{Closed, Ground, Scene, Show};
-use crate::capture::{Capture, Media};
+use crate::capture::{self, Capture, Media};
+use crate::config::VideoEncoder;
 use crate::error::chain;
 use crate::events::{Event, Failure, Stage};
 use crate::secret::scrub;
@@ -30,6 +31,7 @@ pub(super) struct Set {
 pub(super) struct Plan {
     pub(super) show: Show,
     pub(super) fps: u32,
+    pub(super) encoder: VideoEncoder,
     pub(super) threads: u32,
 }
 
@@ -161,13 +163,21 @@ async fn set(
     events: mpsc::UnboundedSender<Event>,
     stopped: oneshot::Receiver<()>,
 ) -> Result<Set, Failure> {
-    let Plan { mut show, fps, threads } = plan;
+    let Plan { mut show, fps, encoder, threads } = plan;
     let mut stopped = stopped.map(|_| Failure::new(Stage::Start, "the start was given up"));
     let ground = tokio::select! {
         ground = Ground::start(&show) => ground?,
         failure = &mut stopped => return Err(failure),
     };
-    let settings = ground.capture_settings(&show.page, fps, threads);
+    let settings = capture::Settings {
+        display: ground.display.name().to_owned(),
+        sound_server: ground.sound.server(),
+        sound_monitor: ground.sound.monitor(),
+        size: show.page.size,
+        fps,
+        encoder,
+        threads,
+    };
     // Loading GStreamer's plugins takes as long as starting a browser.
     let mut capture = Pending::Starting(tokio::task::spawn_blocking(move || {
         Capture::prepare(&settings, events)

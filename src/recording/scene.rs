@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::rejoin::Rejoins;
 use crate::browser::{self, Browser, Page};
-use crate::capture::{self, Curtain};
+use crate::capture::Curtain;
 use crate::children::display::Display;
 use crate::children::process;
 use crate::children::sound::Sound;
@@ -77,23 +77,6 @@ impl Ground {
             async { Sound::start(tools, dir).await.map_err(|error| failure(Stage::Sound, &error)) };
         let (display, sound) = tokio::try_join!(display, sound)?;
         Ok(Self { display, sound })
-    }
-
-    /// What the capture has to know of this scene.
-    pub(super) fn capture_settings(
-        &self,
-        page: &Page,
-        fps: u32,
-        threads: u32,
-    ) -> capture::Settings {
-        capture::Settings {
-            display: self.display.name().to_owned(),
-            sound_server: self.sound.server(),
-            sound_monitor: self.sound.monitor(),
-            size: page.size,
-            fps,
-            threads,
-        }
     }
 
     /// Starts the browser and opens the page on this ground, until it can be filmed.

@@ -21,25 +21,26 @@ const NOTHING_AHEAD: &str = "bframes=0:rc-lookahead=0:sync-lookahead=0:mbtree=0"
 /// Name, preset, rate factor, further settings.
 type Setting = (&'static str, &'static str, u32, &'static str);
 
-const SETTINGS: [Setting; 11] = [
+const SETTINGS: [Setting; 12] = [
     ("ultrafast, nothing ahead", "ultrafast", 23, NOTHING_AHEAD),
     ("superfast, nothing ahead", "superfast", 23, NOTHING_AHEAD),
     ("veryfast, nothing ahead", "veryfast", 23, NOTHING_AHEAD),
-    ("superfast, 2 B-frames", "superfast", 23, "bframes=2:b-adapt=0:rc-lookahead=0:mbtree=0"),
-    ("superfast, looks 10 ahead", "superfast", 20, "bframes=0:rc-lookahead=10:mbtree=1"),
+    ("superfast, 3 B-frames", "superfast", 23, "bframes=3:b-adapt=0:rc-lookahead=0:mbtree=0"),
+    ("superfast, looks 15 ahead", "superfast", 21, "bframes=0:rc-lookahead=15:mbtree=1"),
+    ("both, 2 and 10", "superfast", 20, "bframes=2:b-adapt=0:rc-lookahead=10:mbtree=1"),
+    ("both, 3 and 15", "superfast", 21, "bframes=3:b-adapt=0:rc-lookahead=15:mbtree=1"),
     (
-        "superfast, 2 B-frames, looks 10 ahead",
+        "the same, smaller blocks, less smoothing: the recorder's",
         "superfast",
-        23,
-        "bframes=2:b-adapt=0:rc-lookahead=10:mbtree=1",
+        21,
+        "bframes=3:b-adapt=0:rc-lookahead=15:mbtree=1:partitions=p8x8,i8x8,i4x4:deblock=-1,-1",
     ),
-    ("the same, the recorder's", "superfast", 20, "bframes=2:b-adapt=0:rc-lookahead=10:mbtree=1"),
-    ("3 B-frames, looks 20 ahead", "superfast", 20, "bframes=3:b-adapt=0:rc-lookahead=20:mbtree=1"),
+    ("both, 3 and 40", "superfast", 23, "bframes=3:b-adapt=0:rc-lookahead=40:mbtree=1"),
     (
-        "ultrafast, 2 B-frames, looks 10 ahead",
+        "ultrafast, both: the recorder's where processors are short",
         "ultrafast",
-        20,
-        "bframes=2:b-adapt=0:rc-lookahead=10:mbtree=1",
+        21,
+        "bframes=3:b-adapt=0:rc-lookahead=15:mbtree=1:cabac=1:8x8dct=1:weightp=1:weightb=1",
     ),
     ("veryfast as it is", "veryfast", 23, ""),
     ("the original's", "fast", 23, ""),
