@@ -36,6 +36,14 @@ const MARKERS: &str = "<!doctype html><body style='background: #c00000'><script>
         setTimeout(() => console.log('END_RECORDING'), 2000);
     }, 1500);</script>";
 
+/// At rest for longer than two groups of pictures, then green.
+const RESTS: &str = "<!doctype html><body style='background: #c00000'><script>
+    setTimeout(() => {
+        console.log('START_RECORDING');
+        setTimeout(() => document.body.style.background = '#20a060', 5300);
+        setTimeout(() => console.log('END_RECORDING'), 6300);
+    }, 500);</script>";
+
 /// Nothing that an encoder could leave out, so that a part is soon full.
 const NOISE: &str = "<!doctype html><body style='margin: 0'>
     <canvas width=480 height=270 style='width: 100vw; height: 100vh; image-rendering: pixelated'>
@@ -118,6 +126,24 @@ async fn a_page_says_itself_when_it_begins_and_when_it_is_over() {
     assert_eq!(report["media"], "complete");
     assert_colour(&site.object(), (300, 150), [0, 0, 0xc0]);
     Film::open(&site.object());
+}
+
+#[tokio::test]
+async fn a_page_that_rests_is_coded_once_and_what_it_draws_next_is_seen() {
+    let site = Site::new().await;
+    let pages = Pages::serve(Answer::Html(RESTS)).await;
+    let url = pages.url();
+    let flags = [&["--url", &url, "--await-start-marker"], &SMALL[..]].concat();
+    let report = site.run(site.local(&flags)).await.report();
+    assert_eq!(report["end"], json!({ "stopped": "page_ended" }), "{report}");
+    let again = report["pictures"]["coded_again"].as_u64().unwrap();
+    assert!(again >= 60, "{report}");
+    let film = Film::open(&site.object());
+    assert_length(&film, 6.3, &report);
+    assert_eq!(film::pictures(&site.object()), report["pictures"]["encoded"]);
+    let [first, last] = film::ends(&site.object(), 300, 150);
+    assert!(film::is_close(first, [0xc0, 0, 0]), "{first:?}");
+    assert!(film::is_close(last, [0x20, 0xa0, 0x60]), "{last:?}");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
 
 mod figures;
 mod record;
+mod soak;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,10 @@ struct Arguments {
     /// do nothing else
     #[arg(long, value_name = "MOST")]
     recordings: Option<u32>,
+    /// Record the first workload once, for so many minutes, and tell of each; and do
+    /// nothing else
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..=600))]
+    soak: Option<u32>,
     /// Starts of the recorder in a meeting, for the table of start times
     #[arg(long, default_value_t = 10)]
     starts: u32,
@@ -77,10 +82,14 @@ fn main() -> anyhow::Result<()> {
         arguments.workload.clone()
     };
     let size = (arguments.width, arguments.height);
-    let bench = Bench::new(&arguments.output, arguments.recorder.clone(), size, arguments.seconds)?
+    let seconds = arguments.soak.map_or(arguments.seconds, |minutes| minutes * 60);
+    let bench = Bench::new(&arguments.output, arguments.recorder.clone(), size, seconds)?
         .with_preferences(&arguments.preference)?;
     if let Some(most) = arguments.recordings {
         return at_once(&bench, workloads[0], most);
+    }
+    if arguments.soak.is_some() {
+        return soak(&bench, workloads[0], &arguments);
     }
     let mut recorders = Vec::new();
     if !arguments.alone {
@@ -118,6 +127,21 @@ fn main() -> anyhow::Result<()> {
     }
     if let Some(path) = &arguments.json {
         write_json(path, &arguments, &runs, &summaries, &starts)?;
+    }
+    Ok(())
+}
+
+/// Whether anything grows or drifts.
+fn soak(bench: &Bench, workload: Workload, arguments: &Arguments) -> anyhow::Result<()> {
+    let soak = bench.soak(workload)?;
+    println!("{}, minute by minute\n{}", workload.name(), soak.table());
+    if let Some(folder) = &arguments.plots {
+        soak.draw(folder)?;
+    }
+    if let Some(path) = &arguments.json {
+        let all = json!({ "machine": record::machine(), "soak": soak });
+        fs::write(path, serde_json::to_string_pretty(&all)?)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
     }
     Ok(())
 }

@@ -23,7 +23,10 @@ use test_media::page::{self, PLAYING, Server};
 use test_media::peers::Peer;
 use test_media::quality;
 use test_media::stage::Stage;
+use test_media::stats;
 use test_media::workload::{PEOPLE, Workload};
+
+use crate::soak::{Minute, Soak};
 
 /// Longer than any recorder takes to get going or to close.
 const EDGE: Duration = Duration::from_secs(3);
@@ -157,6 +160,38 @@ impl Bench {
         };
         let film = film.with_context(|| format!("{} failed", recorder.name()))?;
         self.judged(recorder, workload, load_before, film)
+    }
+
+    /// One recording by ours, looked at minute by minute.
+    pub(crate) fn soak(&self, workload: Workload) -> anyhow::Result<Soak> {
+        let film = self.record_with_ours(workload, 1).and_then(Recording::ended)?;
+        let Film { file, looks, ended, report } = film;
+        let begun = ended.checked_sub(self.length()).context("the clock has only just started")?;
+        let observation = observe(&file, workload.region(self.size.0, self.size.1))?;
+        let whole = judge(&observation);
+        let pictures = &observation.pictures;
+        let minute = |number: u32| {
+            let (from, to) = (f64::from(number) * 60.0, f64::from(number + 1) * 60.0);
+            let first = pictures.partition_point(|picture| picture.time < from);
+            let last = pictures.partition_point(|picture| picture.time < to);
+            let within = |time: f64| (from..to).contains(&time);
+            let offsets = whole.sync.offsets.iter().filter(|offset| within(offset.time));
+            let offsets: Vec<f64> = offsets.map(|offset| offset.offset_ms).collect();
+            let moment = |seconds| begun + Duration::from_secs_f64(seconds);
+            let looks: Vec<Look> = looks
+                .iter()
+                .filter(|look| (moment(from)..moment(to)).contains(&look.at))
+                .copied()
+                .collect();
+            Minute {
+                cores: cpu::cores(&looks, moment(from), moment(to)).map(|cores| cores.total()),
+                memory: cpu::peak_memory(&looks),
+                distinct_per_second: numbers::count(&pictures[first..last]).distinct_per_second,
+                sound_late_ms: stats::median(&offsets),
+            }
+        };
+        let minutes = (0..self.seconds / 60).map(minute).collect();
+        Ok(Soak { minutes, whole, report })
     }
 
     /// So many recordings by ours that begin at the same time.
