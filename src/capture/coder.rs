@@ -294,7 +294,7 @@ impl Coder {
     }
 
     /// Hands the last picture to the encoder.
-    fn code(&mut self, presentation: i64) -> Result<(), Ended> {
+    fn code(&self, presentation: i64) -> Result<(), Ended> {
         let (State::Coding(running), Some(last)) = (&self.state, &self.last) else {
             return Ok(());
         };

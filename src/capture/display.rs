@@ -226,12 +226,11 @@ impl Film {
                 continue;
             };
             let mut waited_for = None;
-            let ordered = match ordered {
-                Some(ordered) => ordered,
-                None => {
-                    self.screen.forget(x11rb::NONE)?;
-                    *ordered.insert(now)
-                }
+            let ordered = if let Some(ordered) = ordered {
+                ordered
+            } else {
+                self.screen.forget(x11rb::NONE)?;
+                *ordered.insert(now)
             };
             let has_changed = self.screen.has_changed()?;
             let was_hidden =
@@ -241,19 +240,18 @@ impl Film {
             } else if has_changed || was_hidden {
                 drawn.get_or_insert(now);
             }
-            let grid = match &mut grid {
-                Some(grid) => grid,
+            let grid = if let Some(grid) = &mut grid {
+                grid
+            } else {
                 // The first picture that the page draws gives the rhythm; one at rest
                 // draws none.
-                None => {
-                    let until = drawn.map_or(ordered + slot(self.fps), |drawn| drawn + settle);
-                    if now < until {
-                        self.wait(Some(until - now))?;
-                        continue;
-                    }
-                    let drawn = *drawn.get_or_insert(now - settle);
-                    grid.insert(Grid::beginning_with(self.fps, drawn))
+                let until = drawn.map_or(ordered + slot(self.fps), |drawn| drawn + settle);
+                if now < until {
+                    self.wait(Some(until - now))?;
+                    continue;
                 }
+                let drawn = *drawn.get_or_insert(now - settle);
+                grid.insert(Grid::beginning_with(self.fps, drawn))
             };
             let settled = drawn.filter(|drawn| now - drawn >= settle);
             let step = match grid.step(now, settled) {

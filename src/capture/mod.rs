@@ -121,7 +121,7 @@ pub struct Capture {
     grabber: Mutex<Option<Grabber>>,
     encoder: VideoEncoder,
     pictures: Arc<display::Counts>,
-    coded: Arc<coder::Counts>,
+    coder_counts: Arc<coder::Counts>,
     counters: Arc<Counters>,
     loudness: watch::Receiver<Loudness>,
     bus: JoinHandle<()>,
@@ -147,8 +147,8 @@ impl Capture {
         let (sender, receiver) = mpsc::channel(SAMPLES_IN_TRANSIT);
         sender.try_send(Media::Track(sample::audio_config())).expect("the channel is empty");
         forward_sound(&graph.audio_sink, sender.clone());
-        let coded = Arc::new(coder::Counts::default());
-        let coder = Coder::new(&graph.pipeline, settings, sender, Arc::clone(&coded))?;
+        let coder_counts = Arc::new(coder::Counts::default());
+        let coder = Coder::new(&graph.pipeline, settings, sender, Arc::clone(&coder_counts))?;
         let (level, loudness) = watch::channel(Loudness::default());
         let encoder = coder.encoder();
         let pictures = Arc::new(display::Counts::default());
@@ -169,7 +169,8 @@ impl Capture {
         let bus = graph.pipeline.bus().expect("a pipeline has a bus");
         let bus = tokio::spawn(bus::watch(bus, events, level));
         let grabber = Mutex::new(Some(grabber));
-        let capture = Self { graph, grabber, encoder, pictures, coded, counters, loudness, bus };
+        let capture =
+            Self { graph, grabber, encoder, pictures, coder_counts, counters, loudness, bus };
         capture.graph.pipeline.set_state(gst::State::Playing).map_err(Error::Start)?;
         Ok((capture, receiver))
     }
@@ -213,9 +214,9 @@ impl Capture {
             captured: load(&self.pictures.captured),
             repeated: load(&self.pictures.repeated),
             missed: load(&self.pictures.missed),
-            encoded: load(&self.coded.coded),
-            coded_again: load(&self.coded.coded_again),
-            eased_after: self.coded.eased_after.get().copied(),
+            encoded: load(&self.coder_counts.coded),
+            coded_again: load(&self.coder_counts.coded_again),
+            eased_after: self.coder_counts.eased_after.get().copied(),
         }
     }
 
