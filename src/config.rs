@@ -17,10 +17,10 @@ mod settings;
 use std::{path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
-use serde::Serialize;
 use url::Url;
 
 use crate::{
+    capture::VideoEncoder,
     cli::{
         Cli, DoctorArgs, DurabilityArgs, HealthArgs, LogArgs, MachineArgs, MeetingPageArgs,
         RecordingArgs, S3Args, Task, TestMeetingArgs,
@@ -135,19 +135,6 @@ pub struct Recording {
     /// Whether the page says itself when it is worth filming.
     pub await_start_marker: bool,
     pub durability: Durability,
-}
-
-/// What codes the pictures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum VideoEncoder {
-    /// The processors.
-    #[default]
-    X264,
-    /// A graphics card of Intel or AMD, through VA-API.
-    Vaapi,
-    /// A graphics card of NVIDIA.
-    Nvenc,
 }
 
 /// What may be lost, and what may wait for the store.

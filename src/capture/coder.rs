@@ -15,8 +15,7 @@ use gstreamer_app as gst_app;
 use super::pipeline::{self, Method};
 use super::rest::{Rest, Stillness};
 use super::sample;
-use super::{Media, Settings};
-use crate::config::VideoEncoder;
+use super::{Media, Settings, VideoEncoder};
 use crate::media::{Sample, Track, TrackConfig};
 
 /// How often an encoder that is to end is asked whether the whole capture ends.

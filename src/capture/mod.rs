@@ -27,7 +27,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::config::{Size, VideoEncoder};
+use crate::config::Size;
 use crate::error::chain;
 use crate::events::{Event, Failure, Stage};
 use crate::media::{Sample, Timestamp, Track, TrackConfig};
@@ -40,6 +40,19 @@ use display::Grabber;
 /// Samples between encoder and writer: two seconds of both tracks. Past that the
 /// encoder waits, and pictures are missed and counted.
 const SAMPLES_IN_TRANSIT: usize = 160;
+
+/// What codes the pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VideoEncoder {
+    /// The processors.
+    #[default]
+    X264,
+    /// A graphics card of Intel or AMD, through VA-API.
+    Vaapi,
+    /// A graphics card of NVIDIA.
+    Nvenc,
+}
 
 /// Where to capture, and what it should become.
 #[derive(Clone, Debug)]

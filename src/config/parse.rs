@@ -10,7 +10,8 @@ use base64::{
 };
 use url::Url;
 
-use super::{Encryption, Size, VideoEncoder};
+use super::{Encryption, Size};
+use crate::capture::VideoEncoder;
 
 /// The smallest and the largest picture: what a page can still be laid out in, and
 /// the most that level 5.1 of H.264 takes at 30 pictures a second.

@@ -61,7 +61,7 @@ fn a_local_recording_needs_no_settings() {
         Recording {
             size: Size { width: 1920, height: 1080 },
             fps: 30,
-            encoder: VideoEncoder::X264,
+            encoder: crate::capture::VideoEncoder::X264,
             duration: None,
             max_duration: Duration::from_hours(12),
             page_timeout: Duration::from_secs(30),

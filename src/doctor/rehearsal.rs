@@ -13,11 +13,11 @@ use url::Url;
 
 use super::finding::Finding;
 use crate::browser::{self, Browser, Page};
-use crate::capture::{self, Capture, Media};
+use crate::capture::{self, Capture, Media, VideoEncoder};
 use crate::children::display::Display;
 use crate::children::process;
 use crate::children::sound::Sound;
-use crate::config::{Size, Tools, VideoEncoder};
+use crate::config::{Size, Tools};
 use crate::error::chain;
 use crate::events::Event;
 use crate::media::Track;

@@ -10,8 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::scene::{Closed, Ground, Scene, Show};
-use crate::capture::{self, Capture, Media};
-use crate::config::VideoEncoder;
+use crate::capture::{self, Capture, Media, VideoEncoder};
 use crate::error::chain;
 use crate::events::{Event, Failure, Stage};
 use crate::secret::scrub;

@@ -13,8 +13,10 @@ const MAX_LINES_WITHOUT_HEADER: usize = 40;
 const MAX_BINARY_BYTES: usize = 200_000;
 
 /// Pure modules, by prefix of the file, and all that their `use` lines may name.
-const PURE: [(&str, &[&str]); 15] = [
+const PURE: [(&str, &[&str]); 17] = [
     ("src/capture/areas.rs", &["crate::config::Size"]),
+    ("src/capture/grid.rs", &[]),
+    ("src/capture/rest.rs", &["crate::media"]),
     ("src/media.rs", &["std", "bytes"]),
     ("src/events.rs", &["std", "serde"]),
     ("src/recording/machine.rs", &["std", "serde", "crate::events"]),
