@@ -21,8 +21,8 @@ use crate::media::{Sample, Track, TrackConfig};
 /// How often an encoder that is to end is asked whether the whole capture ends.
 const LOOK_UP: Duration = Duration::from_millis(20);
 
-/// So many more pictures that found the one before still waiting than ones that did not:
-/// half a second without relief.
+/// So many more pictures that found the queue full than ones that did not: half a second
+/// without relief. One that waits there is nothing: the encoder looks at several at once.
 const TOO_SLOW: u32 = 15;
 
 /// From one picture's decode time to the next: 1 ms, some units of any file.
@@ -136,8 +136,8 @@ impl Outlet {
 struct Pace(u32);
 
 impl Pace {
-    /// With each picture: whether the one before `is_waiting` for the encoder, a slot after
-    /// it came.
+    /// With each picture: whether it `is_waiting` for those before it, which wait for the
+    /// encoder.
     fn is_too_slow(&mut self, is_waiting: bool) -> bool {
         self.0 = if is_waiting { self.0 + 1 } else { self.0.saturating_sub(1) };
         self.0 >= TOO_SLOW
@@ -272,7 +272,8 @@ impl Coder {
     /// Goes on with less effort if the encoder is too slow.
     fn ease(&mut self, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
         let State::Coding(running) = &self.state else { return Ok(()) };
-        let is_waiting = running.encoder.source.current_level_buffers() > 0;
+        let queue = running.encoder.source.current_level_buffers();
+        let is_waiting = queue >= pipeline::WAITING_PICTURES;
         if !self.pace.is_too_slow(is_waiting) || self.method != Method::X264 {
             return Ok(());
         }

@@ -72,7 +72,7 @@ pub struct Settings {
 
 /// How much picture is in the encoder and in no file yet.
 pub fn encoder_delay(fps: u32, threads: u32) -> Duration {
-    Duration::from_secs(1) * pipeline::pictures_in_encoder(threads) / fps
+    Duration::from_secs(1) * pipeline::pictures_in_encoder(fps, threads) / fps
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -170,7 +170,7 @@ impl Capture {
             &settings.display,
             settings.size,
             settings.fps,
-            pipeline::pictures_in_memory(settings.threads),
+            pipeline::pictures_in_memory(settings.fps, settings.threads),
             coder,
             Arc::clone(&pictures),
             move |error| {

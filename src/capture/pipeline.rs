@@ -23,7 +23,7 @@ pub(super) const AUDIO_LEVEL: &str = "level";
 
 /// Raw pictures that may wait while the encoder is busy: 3 MB each at 1080p, and
 /// more than a tenth of a second would only hide that the machine is too small.
-const WAITING_PICTURES: u64 = 2;
+pub(super) const WAITING_PICTURES: u64 = 2;
 /// Sound that may wait: it costs nothing, and a gap in it is heard.
 const WAITING_SOUND: gst::ClockTime = gst::ClockTime::from_seconds(2);
 
@@ -267,7 +267,7 @@ fn x264(settings: &Settings, (preset, options): Effort) -> Result<gst::Element, 
         .property("bframes", B_FRAMES)
         // Choosing where they stand costs more than it saves.
         .property("b-adapt", false)
-        .property("rc-lookahead", i32::try_from(LOOK_AHEAD).expect("a small constant"))
+        .property("rc-lookahead", i32::try_from(look_ahead(settings.fps)).expect("at most 15"))
         .property("mb-tree", true)
         .property("threads", settings.threads)
         .property("option-string", format!("scenecut=0:open-gop=0:sync-lookahead=0{options}"))
@@ -279,17 +279,22 @@ pub(super) fn key_interval(fps: u32) -> u32 {
     fps * KEY_INTERVAL_SECONDS
 }
 
+/// At most half a second: what is in the encoder is lost with the process.
+fn look_ahead(fps: u32) -> u32 {
+    LOOK_AHEAD.min(fps.div_ceil(2))
+}
+
 /// Pictures that may be in the encoder: each thread codes one.
-pub(super) fn pictures_in_encoder(threads: u32) -> u32 {
-    LOOK_AHEAD + B_FRAMES + threads
+pub(super) fn pictures_in_encoder(fps: u32, threads: u32) -> u32 {
+    look_ahead(fps) + B_FRAMES + threads
 }
 
 /// Pictures in memory: those that wait for the encoder or are in it, which keeps the
 /// memory of each until it is coded; one being made, one kept to be shown again, and
 /// two to spare.
-pub(super) fn pictures_in_memory(threads: u32) -> usize {
+pub(super) fn pictures_in_memory(fps: u32, threads: u32) -> usize {
     let waiting = u32::try_from(WAITING_PICTURES).expect("a small constant");
-    (pictures_in_encoder(threads) + waiting + 4) as usize
+    (pictures_in_encoder(fps, threads) + waiting + 4) as usize
 }
 
 fn make<'a>(element: &'a str, name: &'a str) -> gst::element_factory::ElementBuilder<'a> {
