@@ -85,24 +85,15 @@ enum Error {
 }
 
 impl Outlet {
-    fn take(&self, coded: &gst::Sample) -> Result<(), Error> {
+    /// With the first picture of each encoder: all have to describe the track in one way.
+    fn describe(&self, coded: &gst::Sample) -> Result<(), Error> {
         let config = sample::video_config(self.settings.size, coded)?;
-        let is_new = {
-            let mut state = self.state();
-            match &state.described {
-                Some(described) if *described != config => return Err(Error::Description),
-                Some(_) => false,
-                None => {
-                    state.described = Some(config.clone());
-                    true
-                }
-            }
-        };
-        if is_new {
-            self.send(Media::Track(config))?;
+        let known = self.state().described.replace(config.clone());
+        match known {
+            Some(known) if known != config => Err(Error::Description),
+            Some(_) => Ok(()),
+            None => self.send(Media::Track(config)),
         }
-        let sample = sample::convert(Track::Video, coded)?;
-        self.put(sample)
     }
 
     fn put(&self, mut sample: Sample) -> Result<(), Error> {
@@ -209,6 +200,11 @@ impl Coder {
         Some(i64::try_from(now).expect("a recording lasts less than 292 years"))
     }
 
+    /// The picture that was shown last.
+    pub(super) fn last(&self) -> Option<&gst::Buffer> {
+        self.last.as_ref()
+    }
+
     /// Shows `picture`, or the last one again, in the slot that begins at `presentation`.
     /// Waits while the encoder is too busy. `leave` tells that the capture ends at once.
     pub(super) fn show(
@@ -312,10 +308,17 @@ impl Coder {
         let encoder = pipeline::add_encoder(&self.pipeline, &outlet.settings, self.method)?;
         let (out, ended) = mpsc::channel();
         let outlet = Arc::clone(outlet);
+        let mut is_described = false;
+        let mut take = move |coded: &gst::Sample| {
+            if !std::mem::replace(&mut is_described, true) {
+                outlet.describe(coded)?;
+            }
+            outlet.put(sample::convert(Track::Video, coded)?)
+        };
         let callbacks = gst_app::AppSinkCallbacks::builder()
             .new_sample(move |sink| {
                 let coded = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-                outlet.take(&coded).map(|()| gst::FlowSuccess::Ok).map_err(|error| match error {
+                take(&coded).map(|()| gst::FlowSuccess::Ok).map_err(|error| match error {
                     Error::Ended => gst::FlowError::Eos,
                     error => {
                         gst::element_error!(sink, gst::StreamError::Encode, ("{error}"));
@@ -503,6 +506,7 @@ mod tests {
         assert!(pipeline::can_code(&settings(), Method::X264));
         // Too small for any encoder, present or not.
         let settings = Settings { size: Size { width: 0, height: 0 }, ..settings() };
+        assert!(!pipeline::can_code(&settings, Method::X264));
         for encoder in [VideoEncoder::Vaapi, VideoEncoder::Nvenc] {
             assert_eq!(method(&Settings { encoder, ..settings.clone() }), Method::X264);
         }

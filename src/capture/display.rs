@@ -204,7 +204,6 @@ impl Film {
     fn run(&mut self) -> Result<bool, Error> {
         let mut grid: Option<Grid> = None;
         let mut ordered = None;
-        let mut last: Option<gst::Buffer> = None;
         let mut drawn = None;
         let mut hidden = false;
         let settle = i64::try_from(SETTLE.as_nanos()).expect("a few milliseconds");
@@ -274,7 +273,7 @@ impl Film {
             let picture = match memory {
                 Some(memory) => {
                     drawn = None;
-                    self.screen.grab(memory, last.as_ref())?
+                    self.screen.grab(memory, self.coder.last())?
                 }
                 None => None,
             };
@@ -282,9 +281,6 @@ impl Film {
                 if picture.is_some() { &self.counts.captured } else { &self.counts.repeated };
             counter.fetch_add(1, Ordering::Relaxed);
             let picture = picture.map(gst::Buffer::from_slice);
-            if picture.is_some() {
-                last.clone_from(&picture);
-            }
             let Self { coder, orders, .. } = self;
             if coder.show(picture, presentation, &|| orders.current() == Order::Leave).is_err() {
                 // The pipeline has ended; it says why itself.

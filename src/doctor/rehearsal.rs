@@ -133,7 +133,7 @@ async fn browse(tools: &Tools, dir: &Path, display: &Display, sound: &Sound) -> 
         size: SIZE,
         timeout: PAGE_TIMEOUT,
         await_start_marker: false,
-        frame_rate: 30,
+        frame_rate: FPS,
     };
     let opened = match Browser::launch(tools, dir, display, sound, &page).await {
         Ok(mut browser) => {

@@ -22,7 +22,7 @@ use test_media::workload::Workload;
 use test_media::{starts, stats};
 
 use figures::{FIGURES, Summary};
-use record::{Bench, Recorder, Run};
+use record::{Bench, Recorder};
 
 /// As many distinct pictures a second has a recording that is worth the name.
 const SMOOTH: f64 = 29.0;
@@ -126,7 +126,15 @@ fn main() -> anyhow::Result<()> {
         draw(folder, &recorders, &workloads, &summaries)?;
     }
     if let Some(path) = &arguments.json {
-        write_json(path, &arguments, &runs, &summaries, &starts)?;
+        let all = json!({
+            "seconds": arguments.seconds,
+            "size": [arguments.width, arguments.height],
+            "machine": record::machine(),
+            "summaries": summaries,
+            "runs": runs,
+            "starts": starts,
+        });
+        write_json(path, &all)?;
     }
     Ok(())
 }
@@ -139,9 +147,7 @@ fn soak(bench: &Bench, workload: Workload, arguments: &Arguments) -> anyhow::Res
         soak.draw(folder)?;
     }
     if let Some(path) = &arguments.json {
-        let all = json!({ "machine": record::machine(), "soak": soak });
-        fs::write(path, serde_json::to_string_pretty(&all)?)
-            .with_context(|| format!("{} cannot be written", path.display()))?;
+        write_json(path, &json!({ "machine": record::machine(), "soak": soak }))?;
     }
     Ok(())
 }
@@ -182,21 +188,7 @@ fn draw(
     Ok(())
 }
 
-fn write_json(
-    path: &Path,
-    arguments: &Arguments,
-    runs: &[Run],
-    summaries: &[Summary],
-    starts: &[starts::Start],
-) -> anyhow::Result<()> {
-    let all = json!({
-        "seconds": arguments.seconds,
-        "size": [arguments.width, arguments.height],
-        "machine": record::machine(),
-        "summaries": summaries,
-        "runs": runs,
-        "starts": starts,
-    });
-    fs::write(path, serde_json::to_string_pretty(&all)?)
+fn write_json(path: &Path, all: &serde_json::Value) -> anyhow::Result<()> {
+    fs::write(path, serde_json::to_string_pretty(all)?)
         .with_context(|| format!("{} cannot be written", path.display()))
 }
