@@ -42,6 +42,8 @@ pub mod media;
 pub mod meeting;
 pub mod mp4;
 #[cfg(feature = "record")]
+pub mod phases;
+#[cfg(feature = "record")]
 pub mod recording;
 pub mod recovery;
 #[cfg(feature = "record")]

@@ -19,6 +19,7 @@ use crate::children::process::{self, Child};
 use crate::children::sound::Sound;
 use crate::config::{Size, Tools};
 use crate::events::{Failure, Stage};
+use crate::phases::Phases;
 use crate::secret::scrub;
 
 pub(crate) use launch::{FIREFOX_MEND, GECKODRIVER_MEND};
@@ -75,10 +76,17 @@ impl Browser {
         display: &Display,
         sound: &Sound,
         page: &Page,
+        phases: &Phases,
     ) -> Result<Self, Error> {
+        let phase = phases.begin("Firefox");
         let (firefox, stdout, port) = launch::firefox(tools, dir, display, sound, page).await?;
+        drop(phase);
+        let phase = phases.begin("geckodriver");
         let (mut driver, url) = launch::geckodriver(tools, dir, port).await?;
+        drop(phase);
+        let phase = phases.begin("session");
         let session = launch::session(&mut driver, &url, page.timeout).await?;
+        drop(phase);
         let console = console::Console::read(stdout);
         Ok(Self { firefox, driver, session, console })
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use url::Url;
@@ -21,6 +21,7 @@ use crate::config::{Size, Tools};
 use crate::error::chain;
 use crate::events::Event;
 use crate::media::Track;
+use crate::phases::Phases;
 use crate::secret::scrub;
 
 const SIZE: Size = Size { width: 1280, height: 720 };
@@ -135,7 +136,8 @@ async fn browse(tools: &Tools, dir: &Path, display: &Display, sound: &Sound) -> 
         await_start_marker: false,
         frame_rate: FPS,
     };
-    let opened = match Browser::launch(tools, dir, display, sound, &page).await {
+    let phases = Phases::since(Instant::now());
+    let opened = match Browser::launch(tools, dir, display, sound, &page, &phases).await {
         Ok(mut browser) => {
             let opened = browser.open(&page).await;
             browser.close().await;

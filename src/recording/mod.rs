@@ -38,6 +38,7 @@ use crate::health::Health;
 use crate::meeting::minutes::Chapter;
 use crate::meeting::{Meeting, Noted};
 use crate::mp4;
+use crate::phases::Phases;
 use crate::signals::Stop;
 use crate::upload::store::PartStore;
 use crate::upload::{self, spool};
@@ -178,6 +179,7 @@ struct Driver<S> {
     abort: bool,
     closing: Option<JoinHandle<Written>>,
     watch: Watch,
+    phases: Phases,
     marks: Marks,
     last: Last,
 }
@@ -219,9 +221,11 @@ impl<S: PartStore> Driver<S> {
             await_start_marker: recording.await_start_marker && noted.is_none(),
             frame_rate: recording.fps,
         };
+        let phases = Phases::since(setup.started);
+        phases.first("set-up");
         let (tools, dir) = (setup.tools.clone(), setup.dir.to_owned());
         let plan = Plan {
-            show: Show { tools, dir, page, meeting },
+            show: Show { tools, dir, page, meeting, phases: phases.clone() },
             fps: recording.fps,
             encoder: recording.encoder,
             threads: processors(),
@@ -240,6 +244,7 @@ impl<S: PartStore> Driver<S> {
             abort: false,
             closing: None,
             watch,
+            phases,
             marks: Marks {
                 started_at: Date::now(),
                 prepared: None,
@@ -431,6 +436,7 @@ impl<S: PartStore> Driver<S> {
                 ready_after_seconds: since(marks.prepared, started),
                 first_frame_after_seconds: since(marks.first_frame, started),
                 stop_seconds: since(marks.completed, marks.stopped),
+                phases: self.phases.begun_by(marks.prepared.unwrap_or(last)),
             },
             pictures,
             sound: report::Sound {

@@ -57,7 +57,9 @@ impl<S: PartStore> Preparing<S> {
         config: upload::Config,
         events: mpsc::UnboundedSender<Event>,
     ) -> Self {
+        let phases = plan.show.phases.clone();
         let upload = async move {
+            let _phase = phases.begin("upload");
             Uploader::start(store, config)
                 .await
                 .map_err(|error| Failure::new(Stage::Upload, scrub(&chain(&error))))
@@ -178,7 +180,9 @@ async fn set(
         threads,
     };
     // Loading GStreamer's plugins takes as long as starting a browser.
+    let phases = show.phases.clone();
     let mut capture = Pending::Starting(tokio::task::spawn_blocking(move || {
+        let _phase = phases.begin("capture");
         Capture::prepare(&settings, events)
             .map_err(|error| Failure::new(Stage::Capture, scrub(&chain(&error))))
     }));

@@ -11,6 +11,7 @@ use crate::capture::Pictures;
 use crate::children::usage::Usage;
 use crate::events::Blame;
 use crate::meeting::minutes::Account;
+use crate::phases::Phase;
 use crate::upload;
 use crate::upload::store;
 use crate::writer::Written;
@@ -95,6 +96,8 @@ pub struct Times {
     /// From the reason to end to the completed upload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_seconds: Option<f64>,
+    /// The parts of the start, some of them at the same time.
+    pub phases: Vec<Phase>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]

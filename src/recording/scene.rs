@@ -21,6 +21,7 @@ use crate::error::chain;
 use crate::events::{Event, Failure, Stage, StopReason};
 use crate::meeting::Meeting;
 use crate::meeting::watch::Verdict;
+use crate::phases::Phases;
 use crate::secret::scrub;
 
 /// How to show the page, as often as it takes.
@@ -31,6 +32,7 @@ pub(super) struct Show {
     pub(super) page: Page,
     /// What the page tells of itself; its address is new at each start.
     pub(super) meeting: Option<Meeting>,
+    pub(super) phases: Phases,
 }
 
 /// Display and sound: what the browser and the capture both need first.
@@ -69,26 +71,32 @@ pub(super) enum Closed {
 
 impl Ground {
     pub(super) async fn start(plan: &Show) -> Result<Self, Failure> {
-        let Show { tools, dir, page, .. } = plan;
+        let Show { tools, dir, page, phases, .. } = plan;
         let display = async {
+            let _phase = phases.begin("display");
             Display::start(tools, page.size).await.map_err(|error| failure(Stage::Display, &error))
         };
-        let sound =
-            async { Sound::start(tools, dir).await.map_err(|error| failure(Stage::Sound, &error)) };
+        let sound = async {
+            let _phase = phases.begin("sound");
+            Sound::start(tools, dir).await.map_err(|error| failure(Stage::Sound, &error))
+        };
         let (display, sound) = tokio::try_join!(display, sound)?;
         Ok(Self { display, sound })
     }
 
     /// Starts the browser and opens the page on this ground, until it can be filmed.
     pub(super) async fn open(&self, plan: &mut Show) -> Result<Browser, Closed> {
-        let Show { tools, dir, page, meeting } = plan;
-        let launched = Browser::launch(tools, dir, &self.display, &self.sound, page).await;
+        let Show { tools, dir, page, meeting, phases } = plan;
+        let launched = Browser::launch(tools, dir, &self.display, &self.sound, page, phases).await;
         let mut browser = launched.map_err(browser::Error::into_failure)?;
         if let Some(meeting) = meeting {
             page.url = meeting.open();
         }
+        let loading = phases.begin("page");
         browser.open(page).await.map_err(browser::Error::into_failure)?;
+        drop(loading);
         if let Some(meeting) = meeting {
+            let _phase = phases.begin("meeting");
             let live = async {
                 tokio::select! {
                     live = meeting.live() => live.map_err(Closed::from),

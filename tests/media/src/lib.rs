@@ -17,7 +17,8 @@
 //! - [`analysis`]: all findings about one file
 //! - [`quality`]: how like the clip its recording is
 //! - [`children`], [`cpu`], [`stage`]: what a benchmark needs around a recorder;
-//!   [`workload`]: what it records; [`peers`]: how others do; [`plot`]: bars
+//!   [`workload`]: what it records; [`peers`]: how others do; [`plot`]: bars;
+//!   [`starts`]: how it starts, drawn by [`flame`]
 //!
 //! Nothing here knows the recorder: it is judged by its file alone.
 
@@ -26,6 +27,7 @@ pub mod beeps;
 pub mod children;
 pub mod clip;
 pub mod cpu;
+pub mod flame;
 pub mod marks;
 pub mod numbers;
 pub mod observation;

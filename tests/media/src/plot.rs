@@ -105,7 +105,7 @@ impl Plot<'_> {
 }
 
 /// The next of 1, 2, 3, 4, 5, 6, 8 and 10 times a power of ten.
-fn nice(value: f64) -> f64 {
+pub(crate) fn nice(value: f64) -> f64 {
     if value <= 0.0 {
         return 1.0;
     }
@@ -115,7 +115,7 @@ fn nice(value: f64) -> f64 {
     step.unwrap_or(10.0) * power
 }
 
-fn label(value: f64) -> String {
+pub(crate) fn label(value: f64) -> String {
     let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
     let text = format!("{value:.decimals$}");
     if text.contains('.') {
@@ -125,7 +125,7 @@ fn label(value: f64) -> String {
     }
 }
 
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

@@ -7,14 +7,17 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, ensure};
 use serde::Serialize;
 
+use crate::flame::{self, Mark, Phase};
 use crate::stats;
 
 /// Seconds from the start of the process.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Start {
     /// The page has joined and shows the first pictures.
     pub ready: f64,
     pub first_frame: f64,
+    /// What it did until it was ready.
+    pub phases: Vec<Phase>,
 }
 
 /// Records a second of a meeting with four participants `runs` times, after one
@@ -41,7 +44,19 @@ fn record(recorder: &Path, folder: &Path) -> anyhow::Result<Start> {
     Ok(Start {
         ready: time("ready_after_seconds")?,
         first_frame: time("first_frame_after_seconds")?,
+        phases: serde_json::from_value(report["times"]["phases"].clone())
+            .context("the report lacks the phases of the start")?,
     })
+}
+
+/// The start in the middle of all, phase by phase.
+pub fn chart(starts: &[Start]) -> Option<String> {
+    let mut sorted: Vec<&Start> = starts.iter().collect();
+    sorted.sort_by(|one, other| one.first_frame.total_cmp(&other.first_frame));
+    let middle = sorted.get(sorted.len().saturating_sub(1) / 2)?;
+    let marks = [Mark { name: "first picture", seconds: middle.first_frame }];
+    let title = "From the start of the process to the first picture of a meeting of four";
+    Some(flame::chart(title, &middle.phases, &marks))
 }
 
 /// The table that people read.
@@ -62,9 +77,24 @@ pub fn table(starts: &[Start]) -> String {
 mod tests {
     use super::*;
 
+    fn starts() -> [Start; 3] {
+        [3.0, 2.0, 9.0].map(|ready| Start {
+            ready,
+            first_frame: ready + 0.1,
+            phases: vec![Phase { name: "page".into(), from_seconds: 0.0, to_seconds: ready }],
+        })
+    }
+
+    #[test]
+    fn the_chart_is_of_the_start_in_the_middle() {
+        let chart = chart(&starts()).unwrap();
+        assert!(chart.contains("3000 ms") && chart.contains("first picture: 3.10 s"), "{chart}");
+        assert_eq!(super::chart(&[]), None);
+    }
+
     #[test]
     fn the_table_has_a_row_for_each_start_and_the_median() {
-        let starts = [3.0, 2.0, 9.0].map(|ready| Start { ready, first_frame: ready + 0.1 });
+        let starts = starts();
         let table = table(&starts);
         let rows: Vec<_> = table.lines().collect();
         assert_eq!(rows.len(), 5, "{table}");

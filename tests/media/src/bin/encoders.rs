@@ -19,32 +19,37 @@ const COMMON: &str = "vbv-maxrate=4500:vbv-bufsize=9000:keyint=60:scenecut=0:ope
 const NOTHING_AHEAD: &str = "bframes=0:rc-lookahead=0:sync-lookahead=0:mbtree=0";
 
 /// Name, preset, rate factor, further settings.
-type Setting = (&'static str, &'static str, u32, &'static str);
+type Setting = (&'static str, &'static str, f64, &'static str);
 
 const SETTINGS: [Setting; 12] = [
-    ("ultrafast, nothing ahead", "ultrafast", 23, NOTHING_AHEAD),
-    ("superfast, nothing ahead", "superfast", 23, NOTHING_AHEAD),
-    ("veryfast, nothing ahead", "veryfast", 23, NOTHING_AHEAD),
-    ("superfast, 3 B-frames", "superfast", 23, "bframes=3:b-adapt=0:rc-lookahead=0:mbtree=0"),
-    ("superfast, looks 15 ahead", "superfast", 21, "bframes=0:rc-lookahead=15:mbtree=1"),
-    ("both, 2 and 10", "superfast", 20, "bframes=2:b-adapt=0:rc-lookahead=10:mbtree=1"),
-    ("both, 3 and 15", "superfast", 21, "bframes=3:b-adapt=0:rc-lookahead=15:mbtree=1"),
+    ("ultrafast, nothing ahead", "ultrafast", 23.0, NOTHING_AHEAD),
+    ("superfast, nothing ahead", "superfast", 23.0, NOTHING_AHEAD),
+    ("veryfast, nothing ahead", "veryfast", 23.0, NOTHING_AHEAD),
+    ("superfast, 3 B-frames", "superfast", 23.0, "bframes=3:b-adapt=0:rc-lookahead=0:mbtree=0"),
+    ("superfast, looks 15 ahead", "superfast", 21.0, "bframes=0:rc-lookahead=15:mbtree=1"),
+    ("both, 2 and 10", "superfast", 20.0, "bframes=2:b-adapt=0:rc-lookahead=10:mbtree=1"),
+    ("both, 3 and 15", "superfast", 21.0, "bframes=3:b-adapt=0:rc-lookahead=15:mbtree=1"),
     (
         "the same, smaller blocks, less smoothing: the recorder's",
         "superfast",
-        21,
+        21.0,
         "bframes=3:b-adapt=0:rc-lookahead=15:mbtree=1:partitions=p8x8,i8x8,i4x4:deblock=-1,-1",
     ),
-    ("both, 3 and 40", "superfast", 23, "bframes=3:b-adapt=0:rc-lookahead=40:mbtree=1"),
+    ("both, 3 and 40", "superfast", 23.0, "bframes=3:b-adapt=0:rc-lookahead=40:mbtree=1"),
     (
         "ultrafast, both: the recorder's where processors are short",
         "ultrafast",
-        21,
+        21.0,
         "bframes=3:b-adapt=0:rc-lookahead=15:mbtree=1:cabac=1:8x8dct=1:weightp=1:weightb=1",
     ),
-    ("veryfast as it is", "veryfast", 23, ""),
-    ("the original's", "fast", 23, ""),
+    ("veryfast as it is", "veryfast", 23.0, ""),
+    ("the original's", "fast", 23.0, ""),
 ];
+
+/// Rate factors among which that for `--kbit` is looked for, and how close it has to come.
+const FACTORS: (f64, f64) = (12.0, 40.0);
+const CLOSE: f64 = 0.01;
+const MOST_TRIES: u32 = 9;
 
 /// Prints processor time, bit rate and likeness for settings of x264
 #[derive(Debug, Parser)]
@@ -57,9 +62,22 @@ struct Arguments {
     /// Threads of the encoder
     #[arg(long, default_value_t = 2)]
     threads: u32,
+    /// Compare at this bit rate (kbit/s) instead of each at its own rate factor
+    #[arg(long, value_parser = clap::value_parser!(u32).range(100..))]
+    kbit: Option<u32>,
+    /// An ffmpeg with libvmaf, for a column with it
+    #[arg(long)]
+    vmaf: Option<PathBuf>,
     /// Where the clip is kept
     #[arg(long, default_value = "target/bench")]
     output: PathBuf,
+}
+
+/// What a setting comes to.
+struct Coded {
+    /// Seconds of processor time, reading the film included.
+    seconds: f64,
+    kbit: f64,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -73,42 +91,88 @@ fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let raw = folder.path().join("film.y4m");
     let length = arguments.seconds.to_string();
-    ffmpeg(&[&["-i"], &[text(&film)?], &["-t", &length, "-pix_fmt", "yuv420p"], &[text(&raw)?]])?;
-    println!("| x264 | processor, s | kbit/s | SSIM, dB |\n|---|---|---|---|");
+    let decoded = [&["-t", &length, "-pix_fmt", "yuv420p"], &[text(&raw)?]].concat();
+    ffmpeg(FFMPEG, &[&["-i", text(&film)?], &decoded])?;
+    let (heading, line) =
+        if arguments.vmaf.is_some() { (" VMAF |", "---|") } else { Default::default() };
+    println!(
+        "| x264 | rate factor | processor, s | kbit/s | SSIM, dB |{heading}\n|---|---|---|---|---|{line}"
+    );
     for setting in SETTINGS {
         let coded = folder.path().join("coded.mp4");
-        let seconds = encode(&raw, &coded, setting, arguments.threads)?;
-        let bits = u32::try_from(std::fs::metadata(&coded)?.len() / 125)?;
-        let likeness = likeness(&coded, &raw)?;
-        println!(
-            "| {} | {seconds:.1} | {} | {likeness:.2} |",
+        let encode = |factor| encode(&raw, &coded, setting, factor, &arguments);
+        let (factor, cost) = match arguments.kbit {
+            Some(kbit) => at_rate(kbit, encode)?,
+            None => (setting.2, encode(setting.2)?),
+        };
+        let Coded { seconds, kbit } = cost;
+        print!(
+            "| {} | {factor:.1} | {seconds:.1} | {kbit:.0} | {:.2} |",
             setting.0,
-            bits / arguments.seconds.max(1)
+            likeness(&coded, &raw)?
         );
+        match &arguments.vmaf {
+            Some(ffmpeg) => println!(" {:.1} |", vmaf(ffmpeg, &coded, &raw)?),
+            None => println!(),
+        }
     }
     Ok(())
 }
 
-/// Seconds of processor time, reading the film included.
-fn encode(raw: &Path, coded: &Path, setting: Setting, threads: u32) -> anyhow::Result<f64> {
-    let (name, preset, factor, more) = setting;
+/// The rate factor that gives so many kbit/s, with what it comes to; the last one tried
+/// is what is left in the file.
+fn at_rate(
+    wanted: u32,
+    mut encode: impl FnMut(f64) -> anyhow::Result<Coded>,
+) -> anyhow::Result<(f64, Coded)> {
+    let wanted = f64::from(wanted);
+    let (mut low, mut high) = FACTORS;
+    let mut tries = 0;
+    loop {
+        let factor = f64::midpoint(low, high);
+        let coded = encode(factor)?;
+        tries += 1;
+        if (coded.kbit / wanted - 1.0).abs() < CLOSE || tries == MOST_TRIES {
+            return Ok((factor, coded));
+        }
+        if coded.kbit > wanted {
+            low = factor;
+        } else {
+            high = factor;
+        }
+    }
+}
+
+fn encode(
+    raw: &Path,
+    coded: &Path,
+    setting: Setting,
+    factor: f64,
+    arguments: &Arguments,
+) -> anyhow::Result<Coded> {
+    let (name, preset, _, more) = setting;
     let is_original = preset == "fast";
     let common = if is_original { "keyint=60" } else { COMMON };
     let parameters = format!("{common}:{more}");
     let parameters = parameters.trim_end_matches(':');
-    let (factor, threads) = (factor.to_string(), threads.to_string());
-    let log = ffmpeg(&[
-        &["-benchmark", "-i", text(raw)?, "-c:v", "libx264", "-preset", preset, "-crf", &factor],
-        &["-threads", &threads, "-x264-params", parameters, text(coded)?],
-    ])?;
+    let (factor, threads) = (factor.to_string(), arguments.threads.to_string());
+    let log = ffmpeg(
+        FFMPEG,
+        &[
+            &["-benchmark", "-i", text(raw)?, "-c:v", "libx264", "-preset", preset],
+            &["-crf", &factor, "-threads", &threads, "-x264-params", parameters, text(coded)?],
+        ],
+    )?;
     let used = log.lines().find_map(|line| line.strip_prefix("bench: utime=")?.split('s').next());
-    used.and_then(|used| used.parse().ok()).with_context(|| format!("{name}: no time in {log}"))
+    let seconds = used.and_then(|used| used.parse().ok());
+    let seconds = seconds.with_context(|| format!("{name}: no time in {log}"))?;
+    let kbit = f64::from(u32::try_from(std::fs::metadata(coded)?.len() / 125)?);
+    Ok(Coded { seconds, kbit: kbit / f64::from(arguments.seconds.max(1)) })
 }
 
 /// In decibels, as ffmpeg prints it for the brightness.
 fn likeness(coded: &Path, raw: &Path) -> anyhow::Result<f64> {
-    let log =
-        ffmpeg(&[&["-i", text(coded)?, "-i", text(raw)?, "-lavfi", "ssim", "-f", "null", "-"]])?;
+    let log = compare(FFMPEG, coded, raw, "ssim")?;
     let found = log
         .rsplit_once("SSIM Y:")
         .and_then(|(_, rest)| rest.split_once('(').and_then(|(_, rest)| rest.split_once(')')));
@@ -116,15 +180,30 @@ fn likeness(coded: &Path, raw: &Path) -> anyhow::Result<f64> {
     decibels.with_context(|| format!("no SSIM in {log}"))
 }
 
+/// By the model that libvmaf brings.
+fn vmaf(ffmpeg: &Path, coded: &Path, raw: &Path) -> anyhow::Result<f64> {
+    let log = compare(text(ffmpeg)?, coded, raw, "libvmaf")?;
+    let score = log.rsplit_once("VMAF score: ").and_then(|(_, rest)| rest.lines().next());
+    let score = score.and_then(|score| score.trim().parse().ok());
+    score.with_context(|| format!("no VMAF in {log}"))
+}
+
+/// What is said of the coded film beside the raw one.
+fn compare(program: &str, coded: &Path, raw: &Path, filter: &str) -> anyhow::Result<String> {
+    ffmpeg(program, &[&["-i", text(coded)?, "-i", text(raw)?, "-lavfi", filter, "-f", "null", "-"]])
+}
+
+const FFMPEG: &str = "ffmpeg";
+
 /// What it wrote to stderr.
-fn ffmpeg(arguments: &[&[&str]]) -> anyhow::Result<String> {
-    let output = Command::new("ffmpeg")
+fn ffmpeg(program: &str, arguments: &[&[&str]]) -> anyhow::Result<String> {
+    let output = Command::new(program)
         .args(["-hide_banner", "-nostdin", "-nostats", "-y"])
         .args(arguments.concat())
         .output()
-        .context("ffmpeg cannot be started")?;
+        .with_context(|| format!("{program} cannot be started"))?;
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "ffmpeg ended with {}: {log}", output.status);
+    ensure!(output.status.success(), "{program} ended with {}: {log}", output.status);
     Ok(log)
 }
 

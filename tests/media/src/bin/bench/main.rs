@@ -124,6 +124,9 @@ fn main() -> anyhow::Result<()> {
     }
     if let Some(folder) = &arguments.plots {
         draw(folder, &recorders, &workloads, &summaries)?;
+        if let Some(chart) = starts::chart(&starts) {
+            write(&folder.join("start.svg"), &chart)?;
+        }
     }
     if let Some(path) = &arguments.json {
         let all = json!({
@@ -182,13 +185,15 @@ fn draw(
     for (row, figure) in FIGURES.iter().enumerate() {
         let Some(file) = figure.plot else { continue };
         let svg = figures::plot(figure, row, recorders, workloads, summaries);
-        let path = folder.join(file).with_extension("svg");
-        fs::write(&path, svg).with_context(|| format!("{} cannot be written", path.display()))?;
+        write(&folder.join(file).with_extension("svg"), &svg)?;
     }
     Ok(())
 }
 
 fn write_json(path: &Path, all: &serde_json::Value) -> anyhow::Result<()> {
-    fs::write(path, serde_json::to_string_pretty(all)?)
-        .with_context(|| format!("{} cannot be written", path.display()))
+    write(path, &serde_json::to_string_pretty(all)?)
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
 }
