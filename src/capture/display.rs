@@ -27,8 +27,9 @@ use x11rb::protocol::xproto::{
 use x11rb::rust_connection::RustConnection;
 
 use super::areas::{self, Area};
-use super::coder::Coder;
+use super::coder::{Coder, Ended};
 use super::grid::{Grid, Step, slot};
+use super::held::Held;
 use super::planar::{Layout, PIXEL, Picture, Pool};
 use super::shared::Shared;
 use crate::config::Size;
@@ -111,7 +112,10 @@ impl Grabber {
             wake,
         });
         let screen = Screen::open(display, size, pictures)?;
-        let mut film = Film { screen, coder, counts, orders: Arc::clone(&orders), fps };
+        let orders_of_film = Arc::clone(&orders);
+        let held = Held::new(fps);
+        let mut film =
+            Film { screen, coder, counts, orders: orders_of_film, fps, held, is_torn: false };
         let thread = std::thread::Builder::new().name("grab".into()).spawn(move || {
             let is_finished = film.run().unwrap_or_else(|error| {
                 failed(error);
@@ -119,8 +123,7 @@ impl Grabber {
                 true
             });
             if is_finished {
-                let Film { coder, orders, .. } = film;
-                coder.finish(&|| orders.current() == Order::Leave);
+                film.finish();
             }
         })?;
         Ok(Self { orders, thread: Some(thread) })
@@ -156,6 +159,7 @@ impl Drop for Grabber {
 pub struct Curtain(Arc<Orders>);
 
 impl Curtain {
+    /// Also what was grabbed just now (`held.rs`) is not shown.
     pub fn close(&self) {
         self.0.curtain.store(true, Ordering::SeqCst);
     }
@@ -197,9 +201,49 @@ struct Film {
     counts: Arc<Counts>,
     orders: Arc<Orders>,
     fps: u32,
+    held: Held<gst::Buffer>,
+    /// A picture was left out: the next has nothing that it could be compared with.
+    is_torn: bool,
 }
 
 impl Film {
+    /// The picture that was grabbed last, unless it was left out.
+    fn last(&self) -> Option<&gst::Buffer> {
+        self.held.last().or_else(|| self.coder.last()).filter(|_| !self.is_torn)
+    }
+
+    /// Puts a picture, or the one before it, into a slot.
+    fn show(&mut self, picture: Option<gst::Buffer>, presentation: i64) -> Result<(), Ended> {
+        let counter = if picture.is_some() { &self.counts.captured } else { &self.counts.repeated };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.held.put(picture, presentation);
+        self.code()
+    }
+
+    /// Codes what has waited long enough.
+    fn code(&mut self) -> Result<(), Ended> {
+        let Self { coder, counts, orders, held, is_torn, .. } = self;
+        if orders.curtain.load(Ordering::SeqCst) {
+            let left_out = held.leave_out();
+            *is_torn |= left_out > 0;
+            counts.captured.fetch_sub(left_out, Ordering::Relaxed);
+            counts.repeated.fetch_add(left_out, Ordering::Relaxed);
+        }
+        while let Some((picture, presentation)) = held.next() {
+            coder.show(picture, presentation, &|| orders.current() == Order::Leave)?;
+        }
+        Ok(())
+    }
+
+    /// Codes all that waits, and ends the track.
+    fn finish(mut self) {
+        self.held.release();
+        // A pipeline that has ended says why itself.
+        let _ = self.code();
+        let Self { coder, orders, .. } = self;
+        coder.finish(&|| orders.current() == Order::Leave);
+    }
+
     /// Whether the track is to be finished.
     fn run(&mut self) -> Result<bool, Error> {
         let mut grid: Option<Grid> = None;
@@ -270,19 +314,17 @@ impl Film {
             // If all memory waits for the encoder the last picture stands in, and what
             // was drawn is still to be grabbed; so it does if nothing is different.
             let memory = if grab { self.screen.pool.lend() } else { None };
+            let last = self.last().cloned();
             let picture = match memory {
                 Some(memory) => {
                     drawn = None;
-                    self.screen.grab(memory, self.coder.last())?
+                    let picture = self.screen.grab(memory, last.as_ref())?;
+                    self.is_torn = false;
+                    picture
                 }
                 None => None,
             };
-            let counter =
-                if picture.is_some() { &self.counts.captured } else { &self.counts.repeated };
-            counter.fetch_add(1, Ordering::Relaxed);
-            let picture = picture.map(gst::Buffer::from_slice);
-            let Self { coder, orders, .. } = self;
-            if coder.show(picture, presentation, &|| orders.current() == Order::Leave).is_err() {
+            if self.show(picture.map(gst::Buffer::from_slice), presentation).is_err() {
                 // The pipeline has ended; it says why itself.
                 return Ok(false);
             }

@@ -9,6 +9,7 @@ mod bus;
 mod coder;
 mod display;
 mod grid;
+mod held;
 pub(crate) mod pipeline;
 mod planar;
 mod rest;
@@ -72,7 +73,7 @@ pub struct Settings {
 
 /// How much picture is in the encoder and in no file yet.
 pub fn encoder_delay(fps: u32, threads: u32) -> Duration {
-    Duration::from_secs(1) * pipeline::pictures_in_encoder(fps, threads) / fps
+    Duration::from_secs(1) * (pipeline::pictures_in_encoder(fps, threads) + held::length(fps)) / fps
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -14,7 +14,7 @@ use gstreamer::glib;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
-use super::{Error, Settings};
+use super::{Error, Settings, held};
 use crate::children::sound::SAMPLE_RATE;
 
 /// Names by which messages and failures are told apart.
@@ -290,11 +290,11 @@ pub(super) fn pictures_in_encoder(fps: u32, threads: u32) -> u32 {
 }
 
 /// Pictures in memory: those that wait for the encoder or are in it, which keeps the
-/// memory of each until it is coded; one being made, one kept to be shown again, and
+/// memory of each until it is coded, or are held back before; one being made, one kept to be shown again, and
 /// two to spare.
 pub(super) fn pictures_in_memory(fps: u32, threads: u32) -> usize {
     let waiting = u32::try_from(WAITING_PICTURES).expect("a small constant");
-    (pictures_in_encoder(fps, threads) + waiting + 4) as usize
+    (pictures_in_encoder(fps, threads) + waiting + held::length(fps) + 4) as usize
 }
 
 fn make<'a>(element: &'a str, name: &'a str) -> gst::element_factory::ElementBuilder<'a> {

@@ -91,7 +91,7 @@ fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let raw = folder.path().join("film.y4m");
     let length = arguments.seconds.to_string();
-    let decoded = [&["-t", &length, "-pix_fmt", "yuv420p"], &[text(&raw)?]].concat();
+    let decoded = ["-t", &length, "-pix_fmt", "yuv420p", text(&raw)?];
     ffmpeg(FFMPEG, &[&["-i", text(&film)?], &decoded])?;
     let (heading, line) =
         if arguments.vmaf.is_some() { (" VMAF |", "---|") } else { Default::default() };
