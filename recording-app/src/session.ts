@@ -11,6 +11,7 @@ import {
   MeetingSessionConfiguration,
   MeetingSessionStatusCode,
 } from "amazon-chime-sdk-js";
+import { type Buffered, type Hold, LipSync, SOUND_HOLD_MS } from "./lipsync";
 import { FittingPolicy } from "./resolution";
 
 /** While the SDK tries to come back it tries often: a recording is waiting. */
@@ -61,9 +62,19 @@ export async function join(
   window.meetingSession = session;
   const { audioVideo } = session;
 
+  const lips = new LipSync();
+  const hold = (times: Hold): void => {
+    // Private, but the only way to the receivers.
+    for (const receiver of session["audioVideoController"].rtcPeerConnection?.getReceivers() ?? []) {
+      receiver.jitterBufferTarget = receiver.track.kind === "audio" ? times.sound : times.pictures;
+    }
+  };
   const observer: AudioVideoObserver = {
     audioVideoDidStartConnecting: (isAgain) => events.connecting(isAgain),
-    audioVideoDidStart: () => events.connected(),
+    audioVideoDidStart: () => {
+      hold({ sound: SOUND_HOLD_MS, pictures: 0 });
+      events.connected();
+    },
     audioVideoDidStop: (status) => {
       // By name: the numbers have changed between versions.
       const code = status.statusCode();
@@ -77,6 +88,10 @@ export async function join(
       }
     },
     videoTileWasRemoved: (tileId) => events.noPicture(tileId),
+    // Each second, from the one call of getStats that the SDK makes anyhow.
+    metricsDidReceive: (metrics) => {
+      hold(lips.next(...buffered(metrics.getRTCStatsReport())));
+    },
     connectionDidBecomePoor: () => events.quality("poor"),
     connectionDidBecomeGood: () => events.quality("good"),
   };
@@ -98,6 +113,30 @@ export async function join(
   await audioVideo.bindAudioElement(audio);
   audioVideo.start();
   return { self, fit: (widths) => policy.fit(widths) };
+}
+
+/** The stream of the sound and those of the pictures. */
+function buffered(stats: RTCStatsReport): [[string, Buffered] | undefined, Map<string, Buffered>] {
+  let sound: [string, Buffered] | undefined;
+  const pictures = new Map<string, Buffered>();
+  stats.forEach((one: RTCInboundRtpStreamStats) => {
+    if (one.type !== "inbound-rtp" || !one.jitterBufferEmittedCount) {
+      return;
+    }
+    const stream = {
+      delay: one.jitterBufferDelay ?? 0,
+      count: one.jitterBufferEmittedCount,
+      least: one.jitterBufferMinimumDelay ?? 0,
+      processing: one.totalProcessingDelay ?? 0,
+      decoded: one.framesDecoded ?? 0,
+    };
+    if (one.kind === "audio") {
+      sound = [one.id, stream];
+    } else {
+      pictures.set(one.id, stream);
+    }
+  });
+  return [sound, pictures];
 }
 
 /** Passes on what the SDK complains about; its other words could hold anything. */
