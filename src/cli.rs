@@ -367,6 +367,15 @@ pub struct MachineArgs {
     #[arg(long, verbatim_doc_comment, value_name = "PROGRAM")]
     pub firefox: Option<String>,
 
+    /// Folder with what Firefox prepared at an earlier start, by docker/warm-firefox.sh:
+    /// it starts a third faster
+    ///
+    /// Default: none; the image and ./dev name their own
+    /// Variable: RECORDER_FIREFOX_CACHE
+    /// Example: /usr/local/share/recorder/firefox
+    #[arg(long, verbatim_doc_comment, value_name = "DIR")]
+    pub firefox_cache: Option<String>,
+
     /// geckodriver, by name on PATH or by path
     ///
     /// Default: geckodriver

@@ -217,6 +217,8 @@ pub enum Encryption {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tools {
     pub firefox: PathBuf,
+    /// What Firefox prepared at an earlier start.
+    pub firefox_cache: Option<PathBuf>,
     pub geckodriver: PathBuf,
     pub xvfb: PathBuf,
     pub pulseaudio: PathBuf,
@@ -463,6 +465,7 @@ fn bucket(reader: &mut Reader<'_>, args: S3Args) -> Read<Bucket> {
 
 fn machine(reader: &mut Reader<'_>, args: MachineArgs) -> Read<(Tools, PathBuf)> {
     let firefox = reader.read(args.firefox, &settings::FIREFOX, parse::path);
+    let firefox_cache = reader.read(args.firefox_cache, &settings::FIREFOX_CACHE, parse::path);
     let geckodriver = reader.read(args.geckodriver, &settings::GECKODRIVER, parse::path);
     let xvfb = reader.read(args.xvfb, &settings::XVFB, parse::path);
     let pulseaudio = reader.read(args.pulseaudio, &settings::PULSEAUDIO, parse::path);
@@ -470,6 +473,7 @@ fn machine(reader: &mut Reader<'_>, args: MachineArgs) -> Read<(Tools, PathBuf)>
     let temp_dir = temp_dir(reader, args.temp_dir);
     let tools = Tools {
         firefox: firefox?.unwrap_or_else(|| DEFAULT_FIREFOX.into()),
+        firefox_cache: firefox_cache?,
         geckodriver: geckodriver?.unwrap_or_else(|| DEFAULT_GECKODRIVER.into()),
         xvfb: xvfb?.unwrap_or_else(|| DEFAULT_XVFB.into()),
         pulseaudio: pulseaudio?.unwrap_or_else(|| DEFAULT_PULSEAUDIO.into()),

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use super::{Error, Firefox, Page, profile, sandbox};
+use super::{Error, Firefox, Page, profile, sandbox, warm};
 use crate::children::display::Display;
 use crate::children::process::{self, Child, Spec};
 use crate::children::sound::Sound;
@@ -49,6 +49,9 @@ pub(super) async fn firefox(
         .and_then(|()| std::fs::create_dir(&profile))
         .and_then(|()| profile::write(&profile, frame_rate))
         .map_err(|source| Error::Profile { path: profile.clone(), source })?;
+    if let Some(cache) = &tools.firefox_cache {
+        warm::bring(cache, &profile);
+    }
     let mut child = Child::spawn(
         &Spec {
             name: "Firefox",

@@ -8,6 +8,7 @@ mod launch;
 mod page;
 mod profile;
 mod sandbox;
+mod warm;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -552,6 +552,7 @@ mod tests {
         gst::init().unwrap();
         let tools = Tools {
             firefox: "firefox-esr".into(),
+            firefox_cache: None,
             geckodriver: "geckodriver".into(),
             xvfb: "Xvfb".into(),
             pulseaudio: "pulseaudio".into(),

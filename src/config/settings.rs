@@ -159,6 +159,12 @@ pub(super) const SSE_KMS_KEY: Setting = Setting::new(
 .of_container();
 pub(super) const FIREFOX: Setting =
     Setting::new("--firefox", "RECORDER_FIREFOX", PROGRAM, "firefox-esr");
+pub(super) const FIREFOX_CACHE: Setting = Setting::new(
+    "--firefox-cache",
+    "RECORDER_FIREFOX_CACHE",
+    FOLDER,
+    "/usr/local/share/recorder/firefox",
+);
 pub(super) const GECKODRIVER: Setting =
     Setting::new("--geckodriver", "RECORDER_GECKODRIVER", PROGRAM, "/usr/local/bin/geckodriver");
 pub(super) const XVFB: Setting = Setting::new("--xvfb", "RECORDER_XVFB", PROGRAM, "Xvfb");

@@ -106,7 +106,7 @@ fn a_local_recording_takes_its_flags() {
     let config = recorded(
         "--local --url http://example.com/a --duration 30s --output /srv/films --size 1280x720 \
          --fps 25 --max-duration 1h --page-timeout 5s --key a/b.mp4 --temp-dir /var/tmp \
-         --firefox /opt/firefox --geckodriver gd --xvfb x --pulseaudio p --log debug \
+         --firefox /opt/firefox --firefox-cache /srv/warm --geckodriver gd --xvfb x --pulseaudio p --log debug \
          --log-format json",
         &[],
     );
@@ -125,6 +125,7 @@ fn a_local_recording_takes_its_flags() {
         config.tools,
         Tools {
             firefox: "/opt/firefox".into(),
+            firefox_cache: Some("/srv/warm".into()),
             geckodriver: "gd".into(),
             xvfb: "x".into(),
             pulseaudio: "p".into(),
@@ -198,6 +199,7 @@ fn every_flag_beats_its_variable_and_an_empty_variable_is_none() {
         ("--s3-path-style", ("RECORDER_S3_PATH_STYLE", "?")),
         ("--sse-kms-key k", ("RECORDER_SSE_KMS_KEY", "?")),
         ("--firefox f", ("RECORDER_FIREFOX", "\0")),
+        ("--firefox-cache c", ("RECORDER_FIREFOX_CACHE", "\0")),
         ("--geckodriver g", ("RECORDER_GECKODRIVER", "\0")),
         ("--xvfb x", ("RECORDER_XVFB", "\0")),
         ("--pulseaudio p", ("RECORDER_PULSEAUDIO", "\0")),
@@ -429,6 +431,7 @@ fn help_names_every_variable_and_default() {
         "RECORDER_S3_PATH_STYLE",
         "RECORDER_SSE_KMS_KEY",
         "RECORDER_FIREFOX",
+        "RECORDER_FIREFOX_CACHE",
         "RECORDER_GECKODRIVER",
         "RECORDER_XVFB",
         "RECORDER_PULSEAUDIO",
