@@ -36,6 +36,7 @@ class Page {
   private session: Session | undefined;
   private expected = 0;
   private frames = 0;
+  private concealedMs = 0;
   private speakers: string[] = [];
   private told = { tiles: "[]", speakers: "[]" };
   private drawing = false;
@@ -44,7 +45,7 @@ class Page {
     this.meeting = new Meeting(given.names);
     this.worker = given.worker ? connect(given.worker, () => this.snapshot()) : NOBODY;
     this.tell({ type: "state", state: "loading" });
-    setInterval(() => this.tell({ type: "heartbeat", frames: this.frames }), HEARTBEAT_MS);
+    setInterval(() => this.tell({ type: "heartbeat", frames: this.frames, concealedMs: this.concealedMs }), HEARTBEAT_MS);
     setInterval(() => this.listen(), PULSE_MS);
     const count = (): void => {
       this.frames += 1;
@@ -92,6 +93,9 @@ class Page {
       },
       pictures: (count) => {
         this.expected = count;
+      },
+      concealed: (milliseconds) => {
+        this.concealedMs += milliseconds;
       },
       quality: (quality) => this.tell({ type: "connection", quality }),
       log: (level, message) => this.tell({ type: "log", level, message }),

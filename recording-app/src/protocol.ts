@@ -23,5 +23,5 @@ export type Message =
   | { type: "speakers"; attendeeIds: string[] }
   | { type: "tiles"; tiles: TileMessage[] }
   | { type: "connection"; quality: "poor" | "good" }
-  | { type: "heartbeat"; frames: number }
+  | { type: "heartbeat"; frames: number; concealedMs: number }
   | { type: "log"; level: "warn" | "error"; message: string };

@@ -11,6 +11,7 @@ import {
   MeetingSessionConfiguration,
   MeetingSessionStatusCode,
 } from "amazon-chime-sdk-js";
+import { Concealment } from "./concealment";
 import { type Buffered, type Hold, LipSync, SOUND_HOLD_MS } from "./lipsync";
 import { FittingPolicy } from "./resolution";
 
@@ -31,6 +32,8 @@ export interface Events {
   noPicture(tileId: number): void;
   /** Of how many attendees, shared screens included, there are pictures. */
   pictures(count: number): void;
+  /** So much sound had to be made up since the last call, because none came in time. */
+  concealed(milliseconds: number): void;
   quality(quality: "poor" | "good"): void;
   log(level: "warn" | "error", message: string): void;
 }
@@ -63,9 +66,12 @@ export async function join(
   const { audioVideo } = session;
 
   const lips = new LipSync();
+  const concealment = new Concealment();
   const hold = (times: Hold): void => {
     // Private, but the only way to the receivers.
-    for (const receiver of session["audioVideoController"].rtcPeerConnection?.getReceivers() ?? []) {
+    const receivers: RTCRtpReceiver[] =
+      session["audioVideoController"].rtcPeerConnection?.getReceivers() ?? [];
+    for (const receiver of receivers) {
       receiver.jitterBufferTarget = receiver.track.kind === "audio" ? times.sound : times.pictures;
     }
   };
@@ -90,7 +96,9 @@ export async function join(
     videoTileWasRemoved: (tileId) => events.noPicture(tileId),
     // Each second, from the one call of getStats that the SDK makes anyhow.
     metricsDidReceive: (metrics) => {
-      hold(lips.next(...buffered(metrics.getRTCStatsReport())));
+      const report = metrics.getRTCStatsReport();
+      hold(lips.next(...buffered(report)));
+      events.concealed(concealment.next(...concealed(report)));
     },
     connectionDidBecomePoor: () => events.quality("poor"),
     connectionDidBecomeGood: () => events.quality("good"),
@@ -137,6 +145,19 @@ function buffered(stats: RTCStatsReport): [[string, Buffered] | undefined, Map<s
     }
   });
   return [sound, pictures];
+}
+
+/** Samples that were made up, other than silence, and the stream they belong to. */
+function concealed(stats: RTCStatsReport): [string, number] {
+  let samples = 0;
+  let name = "";
+  stats.forEach((one: RTCInboundRtpStreamStats) => {
+    if (one.type === "inbound-rtp" && one.kind === "audio") {
+      samples = (one.concealedSamples ?? 0) - (one.silentConcealedSamples ?? 0);
+      name = one.id;
+    }
+  });
+  return [name, samples];
 }
 
 /** Passes on what the SDK complains about; its other words could hold anything. */

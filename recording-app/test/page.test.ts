@@ -192,7 +192,7 @@ describe("contract", () => {
       },
       { type: "connection", quality: "poor" },
       { type: "connection", quality: "good" },
-      { type: "heartbeat", frames: 1234 },
+      { type: "heartbeat", frames: 1234, concealedMs: 40 },
       { type: "log", level: "warn", message: "The signaling connection was slow." },
       { type: "log", level: "error", message: "The sound could not be played." },
     ];

@@ -49,9 +49,12 @@ pub enum Message {
     Connection {
         quality: Quality,
     },
-    /// Each second, with the pictures that the page has drawn so far.
+    /// Each second, with the pictures that the page has drawn so far, and for how long
+    /// it had to make sound up because none came in time.
     Heartbeat {
         frames: u64,
+        #[serde(default)]
+        concealed_ms: u64,
     },
     Log {
         level: Level,

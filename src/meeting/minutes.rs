@@ -23,6 +23,7 @@ pub struct Minutes {
     interruptions: Vec<Interruption>,
     /// Present when the page was lost, and not seen since.
     unconfirmed: BTreeSet<String>,
+    concealed: Concealed,
 }
 
 #[derive(Debug)]
@@ -49,6 +50,15 @@ struct Interruption {
     reason: String,
 }
 
+/// Sound that was made up because none came in time, in milliseconds.
+#[derive(Debug, Default)]
+struct Concealed {
+    /// By the pages before this one.
+    before: u64,
+    /// By this page so far.
+    now: u64,
+}
+
 /// The minutes as the report tells them. Times are seconds of the recording.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Account {
@@ -60,6 +70,8 @@ pub struct Account {
     pub tiles: Vec<Shown>,
     /// When the meeting could not be filmed; the picture stood still meanwhile.
     pub reconnects: Vec<Gap>,
+    /// Sound of the meeting that did not come in time and was made up by the browser.
+    pub concealed_seconds: f64,
     /// The loudest speaker of each moment, without gaps between two of them.
     #[serde(skip)]
     pub chapters: Vec<Chapter>,
@@ -143,11 +155,18 @@ impl Minutes {
             }
             Message::Speakers { attendee_ids } => self.speak(now, attendee_ids),
             Message::Tiles { tiles } => self.show(now, tiles.clone()),
+            Message::Heartbeat { concealed_ms, .. } => {
+                let Concealed { before, now } = &mut self.concealed;
+                // A new page begins anew.
+                if concealed_ms < now {
+                    *before += *now;
+                }
+                *now = *concealed_ms;
+            }
             Message::Hello { .. }
             | Message::State(_)
             | Message::Muted { .. }
             | Message::Connection { .. }
-            | Message::Heartbeat { .. }
             | Message::Log { .. } => {}
         }
     }
@@ -258,6 +277,7 @@ impl Minutes {
                     reason: gap.reason.clone(),
                 })
                 .collect(),
+            concealed_seconds: self.concealed.seconds(),
             chapters: self.chapters(&at, last),
         }
     }
@@ -280,6 +300,13 @@ impl Minutes {
         }
         chapters.retain(|chapter| chapter.from_seconds < chapter.to_seconds);
         chapters
+    }
+}
+
+impl Concealed {
+    #[expect(clippy::cast_precision_loss, reason = "no meeting lasts for 2^52 milliseconds")]
+    fn seconds(&self) -> f64 {
+        (self.before + self.now) as f64 / 1000.0
     }
 }
 
@@ -393,6 +420,14 @@ mod tests {
         let told: Vec<_> =
             account.tiles.iter().map(|shown| (shown.at_seconds, shown.tiles.len())).collect();
         assert_eq!(told, [(0.0, 2), (20.0, 3)]);
+    }
+
+    #[test]
+    fn sound_that_was_made_up_counts_over_all_pages() {
+        let beat = |concealed_ms| Message::Heartbeat { frames: 1, concealed_ms };
+        let account =
+            account(&[(1, beat(0)), (2, beat(40)), (3, beat(1500)), (20, beat(0)), (21, beat(60))]);
+        assert!((account.concealed_seconds - 1.56).abs() < 1e-9, "{account:?}");
     }
 
     #[test]

@@ -244,7 +244,7 @@ mod tests {
         }
     }
 
-    const BEAT: Message = Message::Heartbeat { frames: 1 };
+    const BEAT: Message = Message::Heartbeat { frames: 1, concealed_ms: 0 };
 
     fn joined(id: &str) -> Message {
         Message::Joined { attendee_id: id.into(), external_user_id: id.into(), name: id.into() }

@@ -16,7 +16,7 @@ const MAX_BINARY_BYTES: usize = 200_000;
 const PURE: [(&str, &[&str]); 18] = [
     ("src/capture/areas.rs", &["crate::config::Size"]),
     ("src/capture/grid.rs", &[]),
-    ("src/capture/held.rs", &[]),
+    ("src/capture/held.rs", &["std::collections::VecDeque"]),
     ("src/capture/rest.rs", &["crate::media"]),
     ("src/media.rs", &["std", "bytes"]),
     ("src/events.rs", &["std", "serde"]),
