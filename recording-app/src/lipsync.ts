@@ -9,7 +9,7 @@
  */
 export const SOUND_HOLD_MS = 100;
 
-/** Beyond that a picture is not waited for: who has such a connection is late anyway. */
+/** Beyond that neither waits for the other: who has such a connection is late anyway. */
 const LONGEST_HOLD_MS = 500;
 
 /** What moves by less than this stays as it is. */
@@ -53,7 +53,7 @@ export class LipSync {
     const slowest = Math.max(...seen.map((one) => one.least + one.decoding));
     const wanted = {
       sound: Math.min(Math.max(slowest, SOUND_HOLD_MS), LONGEST_HOLD_MS),
-      pictures: Math.max(heard.delay - decoding, 0),
+      pictures: Math.min(Math.max(heard.delay - decoding, 0), LONGEST_HOLD_MS),
     };
     this.hold = {
       sound: moved(this.hold.sound, wanted.sound),

@@ -44,6 +44,12 @@ describe("what is held", () => {
     expect(late(20).sound).toBe(SOUND_HOLD_MS);
   });
 
+  it("lets no picture wait for sound that is hopelessly late", () => {
+    const [lips, sound, picture] = [new LipSync(), new Stream(), new Stream()];
+    const held = lips.next(["a", sound.read(48_000, 5000, 40)], pictures(picture.read(30, 20, 12)));
+    expect(held).toEqual({ sound: SOUND_HOLD_MS, pictures: 500 });
+  });
+
   it("does not follow what moves a little, nor what stands still", () => {
     const [lips, sound, picture] = [new LipSync(), new Stream(), new Stream()];
     const first = lips.next(["a", sound.read(48_000, 100, 40)], pictures(picture.read(30, 20, 12)));
