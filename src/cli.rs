@@ -368,7 +368,7 @@ pub struct MachineArgs {
     pub firefox: Option<String>,
 
     /// Folder with what Firefox prepared at an earlier start, by docker/warm-firefox.sh:
-    /// it starts a third faster
+    /// it starts in three quarters of the time
     ///
     /// Default: none; the image and ./dev name their own
     /// Variable: RECORDER_FIREFOX_CACHE

@@ -9,11 +9,18 @@
  */
 export const SOUND_HOLD_MS = 100;
 
-/** Beyond that neither waits for the other: who has such a connection is late anyway. */
+/** Neither waits longer for the other: who has such a connection is late anyway. */
 const LONGEST_HOLD_MS = 500;
 
-/** What moves by less than this stays as it is. */
-const STEP_MS = 8;
+/**
+ * What moves by less than this stays as it is, and nothing moves by more in one reading: a
+ * picture that is to be held longer stands still meanwhile.
+ */
+const LEAST_STEP_MS = 12;
+const MOST_STEP_MS = 20;
+
+/** Readings for which the sound waits for a picture that was slow, and may be so again. */
+const MEMORY = 30;
 
 /** Sums since the beginning of a stream, in seconds, as `getStats` has them. */
 export interface Buffered {
@@ -29,6 +36,8 @@ export interface Buffered {
   decoded: number;
 }
 
+const NOTHING: Buffered = { delay: 0, count: 0, least: 0, processing: 0, decoded: 0 };
+
 /** How long each is to be held, in ms. */
 export interface Hold {
   sound: number;
@@ -37,44 +46,46 @@ export interface Hold {
 
 export class LipSync {
   private readonly before = new Map<string, Buffered>();
-  private hold: Hold = { sound: SOUND_HOLD_MS, pictures: 0 };
+  /** How long the slowest picture took, in the last readings. */
+  private readonly slowest: number[] = [];
+  private held: Hold = { sound: SOUND_HOLD_MS, pictures: SOUND_HOLD_MS };
+
+  get hold(): Hold {
+    return this.held;
+  }
 
   /** With each reading of the sound's stream and the pictures', by their names. */
   next(sound: readonly [string, Buffered] | undefined, pictures: ReadonlyMap<string, Buffered>): Hold {
     const heard = sound && this.since(...sound);
     const seen = [...pictures].flatMap(([id, one]) => this.since(id, one) ?? []);
     this.forget(sound ? [sound[0], ...pictures.keys()] : [...pictures.keys()]);
-    if (!heard || seen.length === 0) {
-      return this.hold;
-    }
-    // The slowest picture decides how long the sound waits, and the sound how long the
-    // others do.
-    const decoding = Math.max(...seen.map((one) => one.decoding));
-    const slowest = Math.max(...seen.map((one) => one.least + one.decoding));
-    const wanted = {
-      sound: Math.min(Math.max(slowest, SOUND_HOLD_MS), LONGEST_HOLD_MS),
-      pictures: Math.min(Math.max(heard.delay - decoding, 0), LONGEST_HOLD_MS),
+    this.slowest.push(Math.max(0, ...seen.map((one) => one.least + one.decoding)));
+    this.slowest.splice(0, this.slowest.length - MEMORY);
+    // The slowest picture decides how long the sound waits, and the sound how long all
+    // pictures do: decoding is within the time that a picture is held.
+    this.held = {
+      sound: moved(this.held.sound, within(SOUND_HOLD_MS, Math.max(...this.slowest))),
+      pictures: heard ? moved(this.held.pictures, within(0, heard.delay)) : this.held.pictures,
     };
-    this.hold = {
-      sound: moved(this.hold.sound, wanted.sound),
-      pictures: moved(this.hold.pictures, wanted.pictures),
-    };
-    return this.hold;
+    return this.held;
   }
 
   /** Means since the last reading, in ms; nothing for a stream that stood still. */
   private since(id: string, now: Buffered): { delay: number; least: number; decoding: number } | undefined {
-    const before = this.before.get(id) ?? { delay: 0, count: 0, least: 0, processing: 0, decoded: 0 };
+    const known = this.before.get(id) ?? NOTHING;
+    const sums = Object.keys(NOTHING) as (keyof Buffered)[];
+    // One that was begun anew counts from zero again.
+    const before = sums.some((sum) => now[sum] < known[sum]) ? NOTHING : known;
     this.before.set(id, now);
     const count = now.count - before.count;
-    if (count <= 0) {
+    if (count === 0) {
       return undefined;
     }
     const mean = (sum: "delay" | "least"): number => (1000 * (now[sum] - before[sum])) / count;
-    const decoded = Math.max(now.decoded - before.decoded, 1);
-    const processing = (1000 * (now.processing - before.processing)) / decoded;
+    const decoded = now.decoded - before.decoded;
+    const processing = decoded > 0 ? (1000 * (now.processing - before.processing)) / decoded : 0;
     const delay = mean("delay");
-    return { delay, least: mean("least"), decoding: now.decoded > 0 ? Math.max(processing - delay, 0) : 0 };
+    return { delay, least: mean("least"), decoding: Math.max(processing - delay, 0) };
   }
 
   private forget(known: readonly string[]): void {
@@ -86,6 +97,14 @@ export class LipSync {
   }
 }
 
+function within(least: number, wanted: number): number {
+  return Math.min(Math.max(wanted, least), LONGEST_HOLD_MS);
+}
+
 function moved(from: number, to: number): number {
-  return Math.abs(to - from) < STEP_MS ? from : Math.round(to);
+  const way = to - from;
+  if (Math.abs(way) < LEAST_STEP_MS) {
+    return from;
+  }
+  return Math.round(from + Math.sign(way) * Math.min(Math.abs(way), MOST_STEP_MS));
 }

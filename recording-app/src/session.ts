@@ -12,7 +12,8 @@ import {
   MeetingSessionStatusCode,
 } from "amazon-chime-sdk-js";
 import { Concealment } from "./concealment";
-import { type Buffered, type Hold, LipSync, SOUND_HOLD_MS } from "./lipsync";
+import { LipSync } from "./lipsync";
+import { buffered, concealed } from "./readings";
 import { FittingPolicy } from "./resolution";
 
 /** While the SDK tries to come back it tries often: a recording is waiting. */
@@ -67,18 +68,19 @@ export async function join(
 
   const lips = new LipSync();
   const concealment = new Concealment();
-  const hold = (times: Hold): void => {
+  const hold = (): void => {
+    const { sound, pictures } = lips.hold;
     // Private, but the only way to the receivers.
     const receivers: RTCRtpReceiver[] =
       session["audioVideoController"].rtcPeerConnection?.getReceivers() ?? [];
     for (const receiver of receivers) {
-      receiver.jitterBufferTarget = receiver.track.kind === "audio" ? times.sound : times.pictures;
+      receiver.jitterBufferTarget = receiver.track.kind === "audio" ? sound : pictures;
     }
   };
   const observer: AudioVideoObserver = {
     audioVideoDidStartConnecting: (isAgain) => events.connecting(isAgain),
     audioVideoDidStart: () => {
-      hold({ sound: SOUND_HOLD_MS, pictures: 0 });
+      hold();
       events.connected();
     },
     audioVideoDidStop: (status) => {
@@ -90,6 +92,7 @@ export async function join(
     videoTileDidUpdate: (tile) => {
       const { tileId, boundAttendeeId, boundVideoStream } = tile;
       if (tileId !== null && boundAttendeeId && boundVideoStream && !tile.localTile) {
+        hold();
         events.picture(tileId, boundAttendeeId, tile.isContent, boundVideoStream, tile.poorConnection);
       }
     },
@@ -97,8 +100,12 @@ export async function join(
     // Each second, from the one call of getStats that the SDK makes anyhow.
     metricsDidReceive: (metrics) => {
       const report = metrics.getRTCStatsReport();
-      hold(lips.next(...buffered(report)));
-      events.concealed(concealment.next(...concealed(report)));
+      lips.next(...buffered(report));
+      hold();
+      const sound = concealed(report);
+      if (sound) {
+        events.concealed(concealment.next(...sound));
+      }
     },
     connectionDidBecomePoor: () => events.quality("poor"),
     connectionDidBecomeGood: () => events.quality("good"),
@@ -121,43 +128,6 @@ export async function join(
   await audioVideo.bindAudioElement(audio);
   audioVideo.start();
   return { self, fit: (widths) => policy.fit(widths) };
-}
-
-/** The stream of the sound and those of the pictures. */
-function buffered(stats: RTCStatsReport): [[string, Buffered] | undefined, Map<string, Buffered>] {
-  let sound: [string, Buffered] | undefined;
-  const pictures = new Map<string, Buffered>();
-  stats.forEach((one: RTCInboundRtpStreamStats) => {
-    if (one.type !== "inbound-rtp" || !one.jitterBufferEmittedCount) {
-      return;
-    }
-    const stream = {
-      delay: one.jitterBufferDelay ?? 0,
-      count: one.jitterBufferEmittedCount,
-      least: one.jitterBufferMinimumDelay ?? 0,
-      processing: one.totalProcessingDelay ?? 0,
-      decoded: one.framesDecoded ?? 0,
-    };
-    if (one.kind === "audio") {
-      sound = [one.id, stream];
-    } else {
-      pictures.set(one.id, stream);
-    }
-  });
-  return [sound, pictures];
-}
-
-/** Samples that were made up, other than silence, and the stream they belong to. */
-function concealed(stats: RTCStatsReport): [string, number] {
-  let samples = 0;
-  let name = "";
-  stats.forEach((one: RTCInboundRtpStreamStats) => {
-    if (one.type === "inbound-rtp" && one.kind === "audio") {
-      samples = (one.concealedSamples ?? 0) - (one.silentConcealedSamples ?? 0);
-      name = one.id;
-    }
-  });
-  return [name, samples];
 }
 
 /** Passes on what the SDK complains about; its other words could hold anything. */

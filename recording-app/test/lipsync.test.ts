@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Buffered, LipSync, SOUND_HOLD_MS } from "../src/lipsync";
+import { type Buffered, type Hold, LipSync, SOUND_HOLD_MS } from "../src/lipsync";
 
 /** A stream whose every unit spent `delay` ms in the buffer and `decoding` ms after it. */
 class Stream {
@@ -21,52 +21,61 @@ class Stream {
 const pictures = (...streams: Buffered[]): Map<string, Buffered> =>
   new Map(streams.map((one, index) => [`v${index}`, one]));
 
+const times = (count: number, reading: () => Hold): Hold[] => Array.from({ length: count }, reading);
+
 describe("what is held", () => {
-  it("lets pictures come out of their decoder when the sound is heard", () => {
-    const [lips, sound, picture] = [new LipSync(), new Stream(), new Stream()];
-    expect(lips.next(["a", sound.read(48_000, 120, 40)], pictures(picture.read(30, 20, 12, 6)))).toEqual({
-      sound: SOUND_HOLD_MS,
-      pictures: 114,
-    });
-    // By the last reading alone, not by the mean since the beginning.
-    expect(lips.next(["a", sound.read(48_000, 200, 40)], pictures(picture.read(30, 114, 12, 6)))).toEqual({
-      sound: SOUND_HOLD_MS,
-      pictures: 194,
-    });
+  it("begins in step", () => {
+    expect(new LipSync().hold).toEqual({ sound: SOUND_HOLD_MS, pictures: SOUND_HOLD_MS });
   });
 
-  it("lets the sound wait for the slowest picture, but not for ever", () => {
+  it("lets pictures take as long as the sound, in small steps and by the last reading alone", () => {
+    const [lips, sound, picture] = [new LipSync(), new Stream(), new Stream()];
+    const late = (delay: number) => (): Hold =>
+      lips.next(["a", sound.read(48_000, delay, 40)], pictures(picture.read(30, 20, 12, 6)));
+    expect(times(6, late(180)).map((hold) => hold.pictures)).toEqual([120, 140, 160, 180, 180, 180]);
+    expect(times(4, late(130)).map((hold) => hold.pictures)).toEqual([160, 140, 140, 140]);
+    expect(lips.hold.sound).toBe(SOUND_HOLD_MS);
+  });
+
+  it("lets the sound wait for the slowest picture, also while that stands still", () => {
     const [lips, sound, quick, slow] = [new LipSync(), new Stream(), new Stream(), new Stream()];
-    const late = (least: number): ReturnType<LipSync["next"]> =>
-      lips.next(["a", sound.read(48_000, 100, 40)], pictures(quick.read(30, 20, 12, 5), slow.read(30, least, least, 10)));
-    expect(late(250).sound).toBe(260);
-    expect(late(2000).sound).toBe(500);
-    expect(late(20).sound).toBe(SOUND_HOLD_MS);
+    const slide = (changes: number) => (): Hold =>
+      lips.next(["a", sound.read(48_000, 100, 40)], pictures(quick.read(30, 20, 12, 5), slow.read(changes, 150, 150, 10)));
+    expect(times(5, slide(5)).map((hold) => hold.sound)).toEqual([120, 140, 160, 160, 160]);
+    expect(new Set(times(29, slide(0)).map((hold) => hold.sound))).toEqual(new Set([160]));
+    // Nobody is that slow any more.
+    expect(times(4, slide(0)).at(-1)?.sound).toBe(SOUND_HOLD_MS);
   });
 
-  it("lets no picture wait for sound that is hopelessly late", () => {
-    const [lips, sound, picture] = [new LipSync(), new Stream(), new Stream()];
-    const held = lips.next(["a", sound.read(48_000, 5000, 40)], pictures(picture.read(30, 20, 12)));
-    expect(held).toEqual({ sound: SOUND_HOLD_MS, pictures: 500 });
+  it("lets the sound go on without a slow picture that has left", () => {
+    const [lips, sound, slow] = [new LipSync(), new Stream(), new Stream()];
+    const hear = (streams: Map<string, Buffered>): Hold => lips.next(["a", sound.read(48_000, 100, 40)], streams);
+    times(10, () => hear(pictures(slow.read(30, 200, 200))));
+    expect(lips.hold.sound).toBe(200);
+    expect(times(40, () => hear(new Map())).at(-1)?.sound).toBe(SOUND_HOLD_MS);
+  });
+
+  it("lets nobody wait longer than half a second", () => {
+    const [lips, sound, slow] = [new LipSync(), new Stream(), new Stream()];
+    const hopeless = (): Hold => lips.next(["a", sound.read(48_000, 5000, 40)], pictures(slow.read(30, 3000, 3000)));
+    expect(times(40, hopeless).at(-1)).toEqual({ sound: 500, pictures: 500 });
   });
 
   it("does not follow what moves a little, nor what stands still", () => {
     const [lips, sound, picture] = [new LipSync(), new Stream(), new Stream()];
-    const first = lips.next(["a", sound.read(48_000, 100, 40)], pictures(picture.read(30, 20, 12)));
-    expect(first.pictures).toBe(100);
+    const first = lips.hold;
     const seen = picture.read(30, 100, 12);
-    expect(lips.next(["a", sound.read(48_000, 104, 40)], pictures(seen))).toEqual(first);
-    // No picture came, and no sound.
-    expect(lips.next(["a", sound.read(48_000, 300, 40)], pictures(seen))).toEqual(first);
-    expect(lips.next(["a", sound.read(0, 0, 0)], pictures(picture.read(30, 100, 12)))).toEqual(first);
+    expect(lips.next(["a", sound.read(48_000, 108, 40)], pictures(seen))).toEqual(first);
+    expect(lips.next(["a", sound.read(0, 0, 0)], pictures(seen))).toEqual(first);
     expect(lips.next(undefined, new Map())).toEqual(first);
   });
 
-  it("takes a stream that comes back under its name for a new one", () => {
+  it("takes a stream that is begun anew under its name for a new one", () => {
     const [lips, sound] = [new LipSync(), new Stream()];
-    lips.next(["a", sound.read(48_000, 100, 40)], pictures(new Stream().read(3000, 20, 12)));
-    lips.next(["a", sound.read(48_000, 100, 40)], new Map());
-    const again = new Stream().read(30, 20, 12, 8);
-    expect(lips.next(["a", sound.read(48_000, 100, 40)], pictures(again)).pictures).toBe(92);
+    const picture = new Stream();
+    lips.next(["a", sound.read(4800, 100, 40)], pictures(picture.read(30, 20, 12)));
+    // More has left the new buffer than the old one, and after a shorter time.
+    const again = new Stream().read(9600, 40, 40);
+    expect(lips.next(["a", again], pictures(picture.read(30, 20, 12))).pictures).toBe(80);
   });
 });

@@ -82,6 +82,8 @@ pub(super) async fn firefox(
                 ("GDK_BACKEND", "x11".into()),
                 ("MOZ_CRASHREPORTER_DISABLE", "1".into()),
                 ("MOZ_DATA_REPORTING", "0".into()),
+                // The cache of a newer build is thrown away, rather than asked about.
+                ("MOZ_ALLOW_DOWNGRADE", "1".into()),
                 // Neither a session bus nor assistive technology is there to ask.
                 ("DBUS_SESSION_BUS_ADDRESS", "disabled:".into()),
                 ("NO_AT_BRIDGE", "1".into()),

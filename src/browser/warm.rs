@@ -1,8 +1,8 @@
 //! What Firefox prepared at an earlier start, brought into a fresh profile: its own
-//! scripts, compiled, which is a third of a start. `docker/warm-firefox.sh` makes it.
+//! scripts, compiled, which takes a quarter of a start. `docker/warm-firefox.sh` makes it.
 //!
-//! Firefox looks itself whether it is of the same build, and starts without it if not.
-//! It must not know what else is in a profile.
+//! Firefox looks itself whether it is of the same build, and throws it away if not. It
+//! must not know what else is in a profile.
 
 use std::io;
 use std::path::Path;

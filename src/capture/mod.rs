@@ -71,7 +71,7 @@ pub struct Settings {
     pub threads: u32,
 }
 
-/// How much picture is in the encoder and in no file yet.
+/// How much picture is held back or in the encoder, and in no file yet.
 pub fn encoder_delay(fps: u32, threads: u32) -> Duration {
     Duration::from_secs(1) * (pipeline::pictures_in_encoder(fps, threads) + held::length(fps)) / fps
 }

@@ -53,10 +53,10 @@ struct Interruption {
 /// Sound that was made up because none came in time, in milliseconds.
 #[derive(Debug, Default)]
 struct Concealed {
-    /// By the pages before this one.
-    before: u64,
-    /// By this page so far.
-    now: u64,
+    /// What this page has told so far.
+    told: u64,
+    /// When it told of more, and how much more.
+    grown: Vec<(Instant, u64)>,
 }
 
 /// The minutes as the report tells them. Times are seconds of the recording.
@@ -156,12 +156,7 @@ impl Minutes {
             Message::Speakers { attendee_ids } => self.speak(now, attendee_ids),
             Message::Tiles { tiles } => self.show(now, tiles.clone()),
             Message::Heartbeat { concealed_ms, .. } => {
-                let Concealed { before, now } = &mut self.concealed;
-                // A new page begins anew.
-                if concealed_ms < now {
-                    *before += *now;
-                }
-                *now = *concealed_ms;
+                self.concealed.note(now, *concealed_ms);
             }
             Message::Hello { .. }
             | Message::State(_)
@@ -277,7 +272,7 @@ impl Minutes {
                     reason: gap.reason.clone(),
                 })
                 .collect(),
-            concealed_seconds: self.concealed.seconds(),
+            concealed_seconds: self.concealed.seconds(first, last),
             chapters: self.chapters(&at, last),
         }
     }
@@ -305,8 +300,18 @@ impl Minutes {
 
 impl Concealed {
     #[expect(clippy::cast_precision_loss, reason = "no meeting lasts for 2^52 milliseconds")]
-    fn seconds(&self) -> f64 {
-        (self.before + self.now) as f64 / 1000.0
+    fn seconds(&self, first: Instant, last: Instant) -> f64 {
+        let within = self.grown.iter().filter(|(at, _)| (first..=last).contains(at));
+        within.map(|(_, more)| more).sum::<u64>() as f64 / 1000.0
+    }
+
+    fn note(&mut self, now: Instant, told: u64) {
+        // A new page begins anew.
+        let before = if told < self.told { 0 } else { self.told };
+        if told > before {
+            self.grown.push((now, told - before));
+        }
+        self.told = told;
     }
 }
 
@@ -423,11 +428,17 @@ mod tests {
     }
 
     #[test]
-    fn sound_that_was_made_up_counts_over_all_pages() {
+    fn sound_that_was_made_up_in_the_recording_counts_over_all_pages() {
         let beat = |concealed_ms| Message::Heartbeat { frames: 1, concealed_ms };
-        let account =
-            account(&[(1, beat(0)), (2, beat(40)), (3, beat(1500)), (20, beat(0)), (21, beat(60))]);
-        assert!((account.concealed_seconds - 1.56).abs() < 1e-9, "{account:?}");
+        let account = account(&[
+            (2, beat(900)),
+            (11, beat(940)),
+            (12, beat(940)),
+            (20, beat(0)),
+            (21, beat(60)),
+            (101, beat(500)),
+        ]);
+        assert!((account.concealed_seconds - 0.1).abs() < 1e-9, "{account:?}");
     }
 
     #[test]

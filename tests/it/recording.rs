@@ -264,6 +264,29 @@ async fn a_recorder_that_is_killed_leaves_no_process_and_an_upload_that_can_be_c
     assert_eq!(decoded, stored, "what was kept cannot be decoded");
 }
 
+#[tokio::test]
+async fn firefox_takes_what_it_prepared_at_an_earlier_start() {
+    let site = Site::new().await;
+    let cache = site.path("firefox-cache");
+    let mut warm = site.program(concat!(env!("CARGO_MANIFEST_DIR"), "/docker/warm-firefox.sh"));
+    assert!(warm.arg(&cache).status().await.unwrap().success());
+
+    let pages = Pages::serve(Answer::Html(QUARTERS)).await;
+    let mut command = site.local(&["--url", &pages.url(), "--firefox-cache"]);
+    command.arg(&cache).args(SMALL);
+    let mut recorder = site.start(command);
+    recorder.logged(RECORDING).await;
+    // So Firefox calls one that it has taken; one of another build it removes.
+    let folders = std::fs::read_dir(site.path("tmp")).unwrap().map(|entry| entry.unwrap().path());
+    let prepared = "profile/startupCache/scriptCache-current.bin";
+    let kept = folders.map(|folder| folder.join(prepared)).filter(|file| file.exists()).count();
+    recorder.signal(Signal::TERM);
+    let ended = recorder.ended().await;
+    assert_eq!(kept, 1, "{}", ended.log);
+    assert!(!ended.log.contains("starts without its cache"), "{}", ended.log);
+    Film::open(&site.object());
+}
+
 /// What anybody can do with the bucket alone.
 async fn complete_open_upload(site: &Site) {
     let credentials = Credentials::random();

@@ -49,7 +49,7 @@ const SETTINGS: [Setting; 12] = [
 /// Rate factors among which that for `--kbit` is looked for, and how close it has to come.
 const FACTORS: (f64, f64) = (12.0, 40.0);
 const CLOSE: f64 = 0.01;
-const MOST_TRIES: u32 = 9;
+const MOST_TRIES: u32 = 12;
 
 /// Prints processor time, bit rate and likeness for settings of x264
 #[derive(Debug, Parser)]
@@ -119,8 +119,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The rate factor that gives so many kbit/s, with what it comes to; the last one tried
-/// is what is left in the file.
+/// The rate factor that gives so many kbit/s, with what it comes to.
 fn at_rate(
     wanted: u32,
     mut encode: impl FnMut(f64) -> anyhow::Result<Coded>,
@@ -132,9 +131,14 @@ fn at_rate(
         let factor = f64::midpoint(low, high);
         let coded = encode(factor)?;
         tries += 1;
-        if (coded.kbit / wanted - 1.0).abs() < CLOSE || tries == MOST_TRIES {
+        if (coded.kbit / wanted - 1.0).abs() < CLOSE {
             return Ok((factor, coded));
         }
+        ensure!(
+            tries < MOST_TRIES,
+            "no rate factor gives {wanted} kbit/s: {factor} gives {}",
+            coded.kbit
+        );
         if coded.kbit > wanted {
             low = factor;
         } else {
