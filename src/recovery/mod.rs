@@ -38,7 +38,8 @@ const COPY_BYTES: u64 = 256 << 20;
 /// Up to here a recording is fetched and stored anew, which is one request.
 const SMALL_BYTES: u64 = 2 * MIN_PART_BYTES as u64;
 
-/// How often the object may turn into another one while it is being read.
+/// How often the object may turn into another one while it is being read, and parts into
+/// others while they are joined.
 const TRIES: u32 = 3;
 
 /// Which uploads belong to nobody any more.
@@ -171,6 +172,23 @@ pub async fn recover_all(
 }
 
 async fn recover_upload(
+    bucket: &Bucket,
+    upload: &OpenUpload,
+    spool: Option<(&Manifest, &Path)>,
+    rules: &Rules,
+) -> Result<Recovered, Error> {
+    for _ in 1..TRIES {
+        match try_upload(bucket, upload, spool, rules).await {
+            // What the dead recorder had sent, and the store was still taking, has
+            // replaced a part after it was listed.
+            Err(Error::Store(error)) if error.code.as_deref() == Some("InvalidPart") => {}
+            recovered => return recovered,
+        }
+    }
+    try_upload(bucket, upload, spool, rules).await
+}
+
+async fn try_upload(
     bucket: &Bucket,
     upload: &OpenUpload,
     spool: Option<(&Manifest, &Path)>,
