@@ -314,10 +314,10 @@ impl Film {
             // If all memory waits for the encoder the last picture stands in, and what
             // was drawn is still to be grabbed; so it does if nothing is different.
             let memory = if grab { self.screen.pool.lend() } else { None };
-            let last = self.last().cloned();
             let picture = match memory {
                 Some(memory) => {
                     drawn = None;
+                    let last = self.last().cloned();
                     let picture = self.screen.grab(memory, last.as_ref())?;
                     self.is_torn = false;
                     picture
