@@ -224,7 +224,7 @@ impl Coder {
             let rest = (group.len() == length).then(|| Rest::new(group)).flatten();
             self.state = match rest {
                 Some(rest) => State::Resting(rest),
-                None => State::Coding(self.start().map_err(|error| self.failed(&error))?),
+                None => self.begun()?,
             };
         }
         if let State::Resting(rest) = &mut self.state {
@@ -258,7 +258,7 @@ impl Coder {
         let State::Resting(rest) = std::mem::replace(&mut self.state, State::Over) else {
             return Ok(());
         };
-        self.state = State::Coding(self.start().map_err(|error| self.failed(&error))?);
+        self.state = self.begun()?;
         for presentation in rest.end() {
             self.code(presentation)?;
         }
@@ -285,8 +285,13 @@ impl Coder {
     fn change(&mut self, method: Method, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
         self.method = method;
         self.drain(leave)?;
-        self.state = State::Coding(self.start().map_err(|error| self.failed(&error))?);
+        self.state = self.begun()?;
         Ok(())
+    }
+
+    /// With an encoder that has just begun.
+    fn begun(&self) -> Result<State, Ended> {
+        self.start().map(State::Coding).map_err(|error| self.failed(&error))
     }
 
     /// Hands the last picture to the encoder.
