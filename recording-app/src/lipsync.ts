@@ -10,12 +10,16 @@
 export const SOUND_HOLD_MS = 100;
 
 /**
- * From its buffer sound has farther to go than pictures, by so much, in ms: Firefox has
- * 34 ms of it on their way to the recorder's sound server, and a picture waits for half a
- * turn of the browser on the mean. Not read at run time: an `AudioContext` alone tells it,
- * and of 18 meetings in which one did, one stood still for some seconds.
+ * From its buffer sound has farther to go than a picture has from its turn of the browser, by
+ * so much, in ms. Measured (docs/encoding.md): Firefox has 34 ms of sound on their way to the
+ * recorder's sound server; the rest is that a turn takes less than the half slot by which the
+ * recorder shows a picture before it was drawn. Not read at run time: an `AudioContext` alone
+ * tells it, and of 18 meetings in which one did, one stood still for some seconds.
  */
-const FARTHER_MS = 17;
+const FARTHER_MS = 38;
+
+/** So long the sound is in its buffer at first, whatever was asked for: it grows as it plays. */
+const SOUND_BEGINS_MS = 60;
 
 /** Neither waits longer for the other: who has such a connection is late anyway. */
 const LONGEST_HOLD_MS = 500;
@@ -46,9 +50,11 @@ export interface Buffered {
 
 const NOTHING: Buffered = { delay: 0, count: 0, least: 0, processing: 0, decoded: 0 };
 
-/** How long each is to be held, in ms. */
+/** What is to be in step, in ms. */
 export interface Hold {
+  /** How long the sound is to be held. */
   sound: number;
+  /** How old pictures should be when they are seen. */
   pictures: number;
 }
 
@@ -56,7 +62,7 @@ export class LipSync {
   private readonly before = new Map<string, Buffered>();
   /** How long the slowest picture took, in the last readings. */
   private readonly slowest: number[] = [];
-  private held: Hold = { sound: SOUND_HOLD_MS, pictures: SOUND_HOLD_MS + FARTHER_MS };
+  private held: Hold = { sound: SOUND_HOLD_MS, pictures: SOUND_BEGINS_MS + FARTHER_MS };
 
   get hold(): Hold {
     return this.held;

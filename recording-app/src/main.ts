@@ -8,6 +8,7 @@ import { oneLine } from "./names";
 import { ParameterError, type Parameters, parameters } from "./parameters";
 import type { Message, TileMessage } from "./protocol";
 import { join, type Session } from "./session";
+import { turnLength } from "./turns";
 import type { Tile } from "./view";
 import { View } from "./view";
 import { connect, NOBODY } from "./worker";
@@ -36,6 +37,8 @@ class Page {
   private session: Session | undefined;
   private expected = 0;
   private frames = 0;
+  /** When the browser composed, since that was asked last. */
+  private turns: number[] = [];
   private concealedMs = 0;
   private speakers: string[] = [];
   private told = { tiles: "[]", speakers: "[]" };
@@ -47,8 +50,9 @@ class Page {
     this.tell({ type: "state", state: "loading" });
     setInterval(() => this.tell({ type: "heartbeat", frames: this.frames, concealedMs: this.concealedMs }), HEARTBEAT_MS);
     setInterval(() => this.listen(), PULSE_MS);
-    const count = (): void => {
+    const count = (now: number): void => {
       this.frames += 1;
+      this.turns.push(now);
       requestAnimationFrame(count);
     };
     requestAnimationFrame(count);
@@ -97,6 +101,7 @@ class Page {
       concealed: (milliseconds) => {
         this.concealedMs += milliseconds;
       },
+      seen: () => ({ ages: this.view.takeAges(), turn: turnLength(this.turns.splice(0)) }),
       quality: (quality) => this.tell({ type: "connection", quality }),
       log: (level, message) => this.tell({ type: "log", level, message }),
     });

@@ -15,9 +15,13 @@ import { Concealment } from "./concealment";
 import { LipSync } from "./lipsync";
 import { buffered, concealed } from "./readings";
 import { FittingPolicy } from "./resolution";
+import { type Seen, Turns } from "./turns";
 
 /** While the SDK tries to come back it tries often: a recording is waiting. */
 const LONGEST_BACK_OFF_MS = 2000;
+
+/** How often it is looked at when pictures were seen. */
+const LOOK_MS = 400;
 
 /** Kinds of complaints of the SDK that are passed on. */
 const MOST_COMPLAINTS = 200;
@@ -35,6 +39,8 @@ export interface Events {
   pictures(count: number): void;
   /** So much sound had to be made up since the last call, because none came in time. */
   concealed(milliseconds: number): void;
+  /** Asks what was seen since it was asked last. */
+  seen(): Seen;
   quality(quality: "poor" | "good"): void;
   log(level: "warn" | "error", message: string): void;
 }
@@ -67,6 +73,7 @@ export async function join(
   const { audioVideo } = session;
 
   const lips = new LipSync();
+  const turns = new Turns();
   const concealment = new Concealment();
   const hold = (): void => {
     const { sound, pictures } = lips.hold;
@@ -74,9 +81,14 @@ export async function join(
     const receivers: RTCRtpReceiver[] =
       session["audioVideoController"].rtcPeerConnection?.getReceivers() ?? [];
     for (const receiver of receivers) {
-      receiver.jitterBufferTarget = receiver.track.kind === "audio" ? sound : pictures;
+      const { kind, id } = receiver.track;
+      receiver.jitterBufferTarget = kind === "audio" ? sound : turns.hold(id, pictures);
     }
   };
+  setInterval(() => {
+    turns.next(events.seen(), lips.hold.pictures);
+    hold();
+  }, LOOK_MS);
   const observer: AudioVideoObserver = {
     audioVideoDidStartConnecting: (isAgain) => events.connecting(isAgain),
     audioVideoDidStart: () => {

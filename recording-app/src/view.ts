@@ -25,6 +25,8 @@ interface Drawn {
 
 export class View {
   private readonly drawn = new Map<string, Drawn>();
+  /** How old each picture was when it was seen, by its track. */
+  private ages = new Map<string, number[]>();
 
   constructor(private readonly stage: HTMLElement) {}
 
@@ -53,6 +55,26 @@ export class View {
   get pictures(): number {
     const videos = [...this.drawn.values()].map((drawn) => drawn.video);
     return videos.filter((video) => !video.hidden && video.videoWidth > 0).length;
+  }
+
+  /** How old the pictures of each track were that were seen since the last call, in ms. */
+  takeAges(): Map<string, number[]> {
+    const tracks = [...this.drawn.values()].flatMap(({ video }) => track(video) ?? []);
+    const ages = this.ages;
+    this.ages = new Map(tracks.map((id) => [id, []]));
+    return ages;
+  }
+
+  private watch(video: HTMLVideoElement): void {
+    video.requestVideoFrameCallback((now, { receiveTime }) => {
+      const id = track(video);
+      if (receiveTime !== undefined && id !== undefined) {
+        const ages = this.ages.get(id) ?? [];
+        ages.push(now - receiveTime);
+        this.ages.set(id, ages);
+      }
+      this.watch(video);
+    });
   }
 
   private draw(tile: Tile, place: Rectangle): void {
@@ -94,6 +116,7 @@ export class View {
     video.autoplay = true;
     video.muted = true;
     video.playsInline = true;
+    this.watch(video);
     const label = add(element, "div", "label");
     const name = add(label, "bdi", "name");
     const mark = add(label, "span", "mark");
@@ -101,6 +124,10 @@ export class View {
     this.drawn.set(id, drawn);
     return drawn;
   }
+}
+
+function track(video: HTMLVideoElement): string | undefined {
+  return video.srcObject instanceof MediaStream ? video.srcObject.getVideoTracks()[0]?.id : undefined;
 }
 
 /** Writing the same again would cost a layout. */

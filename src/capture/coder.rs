@@ -25,6 +25,9 @@ const LOOK_UP: Duration = Duration::from_millis(20);
 /// without relief. One that waits there is nothing: the encoder looks at several at once.
 const TOO_SLOW: u32 = 15;
 
+/// For so many pictures an encoder may be slow: it and the browser have just begun.
+const BEGINNING: u32 = 90;
+
 /// From one picture's decode time to the next: 1 ms, some units of any file.
 const LEAST_STEP: i64 = 1_000_000;
 
@@ -124,14 +127,19 @@ impl Outlet {
 
 /// Whether an encoder keeps up.
 #[derive(Debug, Default)]
-struct Pace(u32);
+struct Pace {
+    pictures: u32,
+    waiting: u32,
+}
 
 impl Pace {
     /// With each picture: whether it `is_waiting` for those before it, which wait for the
     /// encoder.
     fn is_too_slow(&mut self, is_waiting: bool) -> bool {
-        self.0 = if is_waiting { self.0 + 1 } else { self.0.saturating_sub(1) };
-        self.0 >= TOO_SLOW
+        self.pictures = self.pictures.saturating_add(1);
+        let waiting = if is_waiting { self.waiting + 1 } else { self.waiting.saturating_sub(1) };
+        self.waiting = if self.pictures > BEGINNING { waiting } else { 0 };
+        self.waiting >= TOO_SLOW
     }
 }
 
@@ -523,6 +531,7 @@ mod tests {
         let with_relief = (0..1000).map(|number| number % 2 == 0);
         assert!(with_relief.into_iter().all(|is_waiting| !pace.is_too_slow(is_waiting)));
         let mut pace = Pace::default();
+        assert!((0..BEGINNING).all(|_| !pace.is_too_slow(true)), "it has just begun");
         let at = (0..60).position(|_| pace.is_too_slow(true)).unwrap();
         assert!(at < 30, "within a second, not after {at} pictures");
     }

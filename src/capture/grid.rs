@@ -11,14 +11,15 @@
 //! ```text
 //!        window of slot n: one slot long, centred on its middle + phase
 //!  ├───────────┼───────────┬───────────┼───────────┤
-//!  -1/2      -1/4        centre                  +1/2
-//!  a picture  └─ the earliest grab                └─ the slot passes: the last
-//!  that came     a picture that comes from here      picture is repeated
-//!  early waits   on is grabbed at once
+//!  -1/2      -1/4        centre      +1/4        +1/2
+//!  an early    └ what comes from here  │            └─ the slot passes: the last
+//!  picture       on is grabbed at      │               picture is repeated
+//!  waits here    once                  └─ an early one is grabbed, if nothing newer came
 //! ```
 //!
-//! The early quarter only waits, so that a page that draws twice a slot is
-//! sampled at one point of its rhythm instead of at either.
+//! What comes early may be yesterday's: a picture that was late for its own slot, or the
+//! first of two of a page that draws twice a slot. The one that comes near the centre is
+//! better. Where none does, the windows move to the early ones.
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +58,6 @@ pub(super) struct Grid {
     next: i64,
     /// Where the page's pictures come, relative to the middle of their slots.
     phase: i64,
-    /// When the last picture was grabbed, until it is known what came after it.
-    grabbed: Option<i64>,
     missed: u64,
 }
 
@@ -66,16 +65,24 @@ impl Grid {
     /// A grid whose first slot is at `origin`.
     fn new(fps: u32, origin: i64) -> Self {
         let slot = slot(fps);
-        Self { fps: fps.into(), slot, origin, next: 0, phase: 0, grabbed: None, missed: 0 }
+        Self { fps: fps.into(), slot, origin, next: 0, phase: 0, missed: 0 }
     }
 
-    /// A grid that begins with what was drawn at `drawn`.
-    pub(super) fn beginning_with(fps: u32, drawn: i64) -> Self {
-        Self::new(fps, (drawn - slot(fps) / 2).max(0))
+    /// A grid that begins with what was drawn at `drawn`, in the rhythm of that and of what
+    /// was drawn `before`.
+    pub(super) fn beginning_with(fps: u32, drawn: i64, before: &[i64]) -> Self {
+        let slot = slot(fps);
+        let middle = drawn + deviation(slot, before.iter().map(|before| before - drawn));
+        Self::new(fps, (middle - slot / 2).max(0))
     }
 
-    /// What to do at `now`, where `drawn` is when the page first drew something
-    /// that is not in any picture yet.
+    /// Which drawing counts, where `pending` was drawn before and is in no picture yet.
+    pub(super) fn newer(&self, pending: Option<i64>, drawn: i64) -> i64 {
+        pending.filter(|pending| !self.is_early(*pending)).unwrap_or(drawn)
+    }
+
+    /// What to do at `now`, where `drawn` is when the page drew something that is not in
+    /// any picture yet.
     pub(super) fn step(&mut self, now: i64, drawn: Option<i64>) -> Step {
         let behind = (now - self.closes()) / self.slot;
         if behind > CATCH_UP_SLOTS {
@@ -85,19 +92,13 @@ impl Grid {
         if now >= self.closes() {
             return Step::Repeat { presentation: self.take() };
         }
-        if let Some(drawn) = drawn {
-            self.avoid(drawn);
-        }
-        let earliest = self.centre() - self.slot / 4;
+        let latest = self.centre() + self.slot / 4;
         match drawn {
-            Some(drawn) if now >= earliest => {
-                if drawn >= earliest {
-                    self.follow(drawn);
-                }
-                self.grabbed = Some(now);
+            Some(drawn) if self.is_early(drawn) && now < latest => Step::WaitUntil(latest),
+            Some(drawn) => {
+                self.follow(drawn);
                 Step::Grab { presentation: self.take() }
             }
-            Some(_) => Step::WaitUntil(earliest),
             None => Step::WaitUntil(self.closes()),
         }
     }
@@ -127,18 +128,19 @@ impl Grid {
         self.centre() + self.slot / 2
     }
 
-    fn follow(&mut self, drawn: i64) {
-        self.phase += (drawn - self.centre()) / FOLLOW;
-        self.settle();
+    fn is_early(&self, drawn: i64) -> bool {
+        drawn < self.centre() - self.slot / 4
     }
 
-    /// A picture that comes right after a grab would, with a little jitter, have
-    /// come right before it: the grab moves away from it.
-    fn avoid(&mut self, drawn: i64) {
-        if let Some(grabbed) = self.grabbed.take()
-            && drawn - grabbed < self.slot / 8
-        {
-            self.phase += self.slot / 16;
+    fn follow(&mut self, drawn: i64) {
+        let mut late = drawn - self.centre();
+        // It was drawn near the centre of the slot before, which had its picture already.
+        if late < -self.slot * 3 / 4 {
+            late += self.slot;
+        }
+        // What waited for longer says nothing about the page.
+        if late > -self.slot * 3 / 4 {
+            self.phase += late / FOLLOW;
             self.settle();
         }
     }
@@ -153,6 +155,23 @@ impl Grid {
             self.phase += self.slot;
         }
     }
+}
+
+/// Where in a slot drawings come that are so `far` from one that is known: their mean, and
+/// that one's, on a circle of one slot.
+fn deviation(slot: i64, far: impl Iterator<Item = i64>) -> i64 {
+    #[expect(clippy::cast_precision_loss, reason = "what is lost is far below a nanosecond")]
+    let angle = |far: i64| std::f64::consts::TAU * far.rem_euclid(slot) as f64 / slot as f64;
+    let (sine, cosine) = far
+        .map(angle)
+        .fold((0.0, 1.0), |(sine, cosine), angle| (sine + angle.sin(), cosine + angle.cos()));
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "half a slot at most"
+    )]
+    let mean = (f64::atan2(sine, cosine) / std::f64::consts::TAU * slot as f64) as i64;
+    mean
 }
 
 #[cfg(test)]
@@ -191,7 +210,7 @@ mod tests {
                     match drawings.get(coming) {
                         Some(drawing) if *drawing <= until => {
                             now = now.max(*drawing);
-                            dirty.get_or_insert(*drawing);
+                            dirty = Some(grid.newer(dirty, *drawing));
                             coming += 1;
                         }
                         Some(_) => now = until,
@@ -257,6 +276,50 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// When each slot is shown, counted from the drawing that it shows.
+    fn lateness(film: &[Option<usize>], drawings: &[i64]) -> Vec<i64> {
+        let slots = film.iter().enumerate();
+        slots.filter_map(|(slot, shown)| shown.map(|shown| time(slot) - drawings[shown])).collect()
+    }
+
+    #[test]
+    fn a_page_that_draws_at_the_edge_of_the_slots_is_soon_shown_in_the_middle() {
+        for start in (0..SLOT).step_by(usize::try_from(SLOT / 32).unwrap()) {
+            let drawings: Vec<i64> = (1..=120).map(|n| start + n * SLOT).collect();
+            let film = film(&drawings);
+            // Half a slot before it was drawn would be best, and nobody waits for more.
+            let late = lateness(&film[60..], &drawings[..]);
+            let middle = late.iter().copied().map(|late| late + time(60) + SLOT / 2);
+            assert!(middle.clone().all(|off| off.abs() <= SLOT * 3 / 4), "{start}: {middle:?}");
+        }
+    }
+
+    #[test]
+    fn one_late_picture_costs_one_slot_and_no_other_comes_later_for_it() {
+        let mut drawings: Vec<i64> = (1..=120).map(|n| SLOT / 2 + n * SLOT).collect();
+        drawings[60] += SLOT * 3 / 4;
+        let film = film(&drawings);
+        assert_eq!(faults(&film), (1, 1));
+        let late = lateness(&film, &drawings);
+        assert!((late[50] - late.last().unwrap()).abs() < SLOT / 100, "but for rounding");
+    }
+
+    #[test]
+    fn a_film_begins_in_the_rhythm_of_what_was_drawn_before_it() {
+        // This one is late by a third of a slot; those before were not.
+        let drawn = 20 * SLOT + SLOT / 3;
+        let before: Vec<i64> = (2..10).map(|n| n * SLOT).collect();
+        let mut grid = Grid::beginning_with(30, drawn, &before);
+        let Step::Grab { presentation } = grid.step(drawn, Some(drawn)) else {
+            panic!("it is in its slot");
+        };
+        let middle = presentation + SLOT / 2;
+        assert!((middle - 20 * SLOT).abs() < SLOT / 16, "{} of a slot", middle - 20 * SLOT);
+        // Alone it is the rhythm.
+        let mut grid = Grid::beginning_with(30, drawn, &[]);
+        assert_eq!(grid.step(drawn, Some(drawn)), Step::Grab { presentation: drawn - SLOT / 2 });
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(crate) mod pipeline;
 mod planar;
 mod rest;
 mod sample;
+mod screen;
 mod shared;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -85,7 +86,7 @@ pub enum Error {
     #[error("the capture graph could not be built")]
     Graph(#[from] glib::BoolError),
     #[error(transparent)]
-    Display(#[from] display::Error),
+    Display(#[from] screen::Error),
     #[error("the capture could not be started")]
     Start(#[source] gst::StateChangeError),
 }

@@ -21,9 +21,12 @@ use crate::children::sound::SAMPLE_RATE;
 pub(super) const AUDIO_SOURCE: &str = "sound";
 pub(super) const AUDIO_LEVEL: &str = "level";
 
-/// Raw pictures that may wait while the encoder is busy: 3 MB each at 1080p, and
-/// more than a tenth of a second would only hide that the machine is too small.
+/// Raw pictures that may wait while the encoder is busy: 3 MB each at 1080p, and where more
+/// do, and go on to, the machine is too small.
 pub(super) const WAITING_PICTURES: u64 = 2;
+/// More that may wait for a moment: an encoder that has looked ahead for the first time has
+/// a third of a second of work to do at once, while the browser has just begun.
+pub(super) const SPARE_PICTURES: usize = 16;
 /// Sound that may wait: it costs nothing, and a gap in it is heard.
 const WAITING_SOUND: gst::ClockTime = gst::ClockTime::from_seconds(2);
 
@@ -163,7 +166,7 @@ pub(super) fn add_encoder(
         .format(gst::Format::Time)
         .is_live(true)
         .block(true)
-        .max_buffers(WAITING_PICTURES)
+        .max_buffers(WAITING_PICTURES + SPARE_PICTURES as u64)
         // Pictures alone are counted.
         .max_bytes(0)
         .build();
@@ -291,7 +294,7 @@ pub(super) fn pictures_in_encoder(fps: u32, threads: u32) -> u32 {
 
 /// Pictures in memory: those that wait for the encoder or are in it, which keeps the
 /// memory of each until it is coded; those that are held back before; one being made, one
-/// kept to be shown again, and two to spare.
+/// kept to be shown again, and two more.
 pub(super) fn pictures_in_memory(fps: u32, threads: u32) -> usize {
     let waiting = u32::try_from(WAITING_PICTURES).expect("a small constant");
     (pictures_in_encoder(fps, threads) + waiting + held::length(fps) + 4) as usize

@@ -1,7 +1,7 @@
 //! Pictures as the encoder takes them, I420 in BT.709's limited range: their memory,
 //! and how the screen's pixels get into them. It must not know when one is taken.
 
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dcv_color_primitives::{ColorSpace, ImageFormat, PixelFormat, convert_image};
 
@@ -68,34 +68,38 @@ impl Layout {
     }
 }
 
-/// A fixed number of pictures' memory, lent out and given back.
+/// A fixed number of pictures' memory, lent out and given back. What came back last is lent
+/// first: what is never needed stays a promise of the system's.
 #[derive(Debug)]
-pub(super) struct Pool {
-    free: mpsc::Receiver<Vec<u8>>,
-    back: mpsc::Sender<Vec<u8>>,
-}
+pub(super) struct Pool(Free);
+
+type Free = Arc<Mutex<Vec<Vec<u8>>>>;
 
 /// The memory of one picture. Going back to its pool is its `Drop`.
 #[derive(Debug)]
 pub(super) struct Picture {
     bytes: Vec<u8>,
-    back: mpsc::Sender<Vec<u8>>,
+    back: Free,
 }
 
 impl Pool {
-    pub(super) fn new(count: usize, len: usize) -> Self {
-        let (back, free) = mpsc::channel();
-        for _ in 0..count {
-            back.send(vec![0; len]).expect("the receiver is just above");
-        }
-        Self { free, back }
+    /// The memory of so many is `ready` now, before there is haste; `spare` more are found
+    /// when they are needed.
+    pub(super) fn new(ready: usize, spare: usize, len: usize) -> Self {
+        // Zeros would not be written.
+        let fills = std::iter::repeat_n(0, spare).chain(std::iter::repeat_n(16, ready));
+        Self(Arc::new(Mutex::new(fills.map(|fill| vec![fill; len]).collect())))
     }
 
     /// A free picture with whatever was in it, unless all are lent out.
     pub(super) fn lend(&self) -> Option<Picture> {
-        let bytes = self.free.try_recv().ok()?;
-        Some(Picture { bytes, back: self.back.clone() })
+        let bytes = locked(&self.0).pop()?;
+        Some(Picture { bytes, back: Arc::clone(&self.0) })
     }
+}
+
+fn locked(free: &Free) -> MutexGuard<'_, Vec<Vec<u8>>> {
+    free.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl AsRef<[u8]> for Picture {
@@ -112,8 +116,7 @@ impl AsMut<[u8]> for Picture {
 
 impl Drop for Picture {
     fn drop(&mut self) {
-        // Without its pool the memory is not needed any more.
-        let _ = self.back.send(std::mem::take(&mut self.bytes));
+        locked(&self.back).push(std::mem::take(&mut self.bytes));
     }
 }
 
@@ -169,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_picture_goes_back_to_its_pool_and_outlives_it() {
-        let pool = Pool::new(1, 16);
+        let pool = Pool::new(0, 1, 16);
         let picture = pool.lend().unwrap();
         assert!(pool.lend().is_none(), "it is lent out");
         drop(picture);

@@ -1,0 +1,85 @@
+// When pictures should be ready, so that each is seen once. The browser composes its window
+// in turns, and a picture is seen in the first turn after it was ready. Where pictures come
+// just as a turn begins, one is late for it and the next is in time for the same turn: the
+// first of the two is never seen. So each stream is held so long that its pictures come well
+// before their turns. Pure: times go in and come out. It must not know the SDK or WebRTC.
+
+/**
+ * How much older than its hold a picture should be in its turn, in ms: in the middle between
+ * those where pictures were lost (docs/encoding.md).
+ */
+export const READY_BEFORE_MS = 9;
+
+/** With fewer pictures in a reading, or more scattered ones, a stream has no rhythm. */
+const FEWEST = 8;
+const LEAST_RHYTHM = 0.6;
+
+/** A stream keeps its turn until a better one is so much nearer, in turns. */
+const LOYALTY = 0.7;
+
+/** A hold that would move by less stays. */
+const LEAST_STEP_MS = 3;
+
+/** What was seen since the last reading. */
+export interface Seen {
+  /** How old the pictures of each track were in their turns, in ms since they had come. */
+  ages: ReadonlyMap<string, readonly number[]>;
+  /** How long a turn is, in ms; nothing if that is not known yet. */
+  turn: number | undefined;
+}
+
+interface Held {
+  age: number;
+  hold: number;
+}
+
+export class Turns {
+  private readonly held = new Map<string, Held>();
+
+  /** With each reading, and how old pictures should be in their turns. */
+  next({ ages, turn }: Seen, wanted: number): void {
+    for (const track of this.held.keys()) {
+      if (!ages.has(track)) {
+        this.held.delete(track);
+      }
+    }
+    for (const [track, seen] of ages) {
+      const before = this.held.get(track);
+      if (turn === undefined) {
+        continue;
+      }
+      const near = before && Math.abs(before.age - wanted) < LOYALTY * turn ? before.age : wanted;
+      const phase = rhythm(seen, turn);
+      const age = phase === undefined ? near : phase + turn * Math.round((near - phase) / turn);
+      const hold = until(age);
+      const stays = before && Math.abs(hold - before.hold) < LEAST_STEP_MS;
+      this.held.set(track, { age, hold: stays ? before.hold : hold });
+    }
+  }
+
+  /** How long the pictures of a track are to be held, in ms. */
+  hold(track: string, wanted: number): number {
+    return this.held.get(track)?.hold ?? until(wanted);
+  }
+}
+
+function until(age: number): number {
+  return Math.max(0, Math.round(age - READY_BEFORE_MS));
+}
+
+/** The middle one of the times between turns. */
+export function turnLength(turns: readonly number[]): number | undefined {
+  const lengths = turns.slice(1).map((turn, index) => turn - (turns[index] ?? turn));
+  return lengths.sort((one, other) => one - other)[lengths.length >> 1];
+}
+
+/** Where in a turn pictures have come: their mean on a circle; nothing if anywhere. */
+function rhythm(ages: readonly number[], turn: number): number | undefined {
+  if (ages.length < FEWEST) {
+    return undefined;
+  }
+  const mean = (part: (angle: number) => number): number =>
+    ages.reduce((sum, age) => sum + part((2 * Math.PI * age) / turn), 0) / ages.length;
+  const [x, y] = [mean(Math.cos), mean(Math.sin)];
+  return Math.hypot(x, y) < LEAST_RHYTHM ? undefined : (Math.atan2(y, x) * turn) / (2 * Math.PI);
+}

@@ -1,0 +1,84 @@
+import { describe, expect, it } from "vitest";
+import { READY_BEFORE_MS, Turns, turnLength } from "../src/turns";
+
+const TURN = 100 / 3;
+const WANTED = 140;
+
+/** Ages of pictures that come every `period` ms, ready at `ready` in turns of `TURN` ms. */
+function seen(hold: number, phase: number, period = TURN, count = 12): number[] {
+  // As measured: ready some ms before their hold is over, seen in the next turn.
+  return Array.from({ length: count }, (_, index) => {
+    const arrival = phase + index * period;
+    const ready = arrival + hold - 7;
+    return Math.ceil(ready / TURN) * TURN - arrival;
+  });
+}
+
+/** How long before its turn a picture is ready, after some readings. */
+function settled(phase: number, wanted = WANTED): { slack: number; age: number } {
+  const turns = new Turns();
+  for (let reading = 0; reading < 4; reading += 1) {
+    const ages = seen(turns.hold("v", wanted), phase);
+    turns.next({ ages: new Map([["v", ages]]), turn: TURN }, wanted);
+  }
+  const hold = turns.hold("v", wanted);
+  const [age = NaN] = seen(hold, phase);
+  return { slack: age - (hold - 7), age };
+}
+
+describe("turns", () => {
+  it("has pictures ready in the middle between two turns, wherever they come", () => {
+    for (let phase = 0; phase < TURN; phase += 0.7) {
+      const { slack, age } = settled(phase);
+      expect(slack).toBeGreaterThan(TURN / 3);
+      expect(slack).toBeLessThan((2 * TURN) / 3);
+      expect(Math.abs(age - WANTED)).toBeLessThan(TURN / 2 + 2);
+    }
+  });
+
+  it("sees through pictures that come now before and now after a turn begins", () => {
+    const turns = new Turns();
+    const ages = [118, 151, 118.5, 117, 150.5, 118, 152, 151, 118, 117.5];
+    turns.next({ ages: new Map([["v", ages]]), turn: TURN }, WANTED);
+    expect(Math.abs(turns.hold("v", WANTED) - (151 - READY_BEFORE_MS))).toBeLessThanOrEqual(2);
+  });
+
+  it("follows a camera with a clock of its own, a turn at a time", () => {
+    const turns = new Turns();
+    const holds = Array.from({ length: 200 }, (_, reading) => {
+      const ages = seen(turns.hold("v", WANTED), reading * 0.5);
+      turns.next({ ages: new Map([["v", ages]]), turn: TURN }, WANTED);
+      return turns.hold("v", WANTED);
+    });
+    const jumps = holds.slice(1).filter((hold, index) => Math.abs(hold - (holds[index] ?? 0)) > TURN / 2);
+    expect(jumps.length).toBe(3);
+    expect(Math.max(...holds.map((hold) => Math.abs(hold + READY_BEFORE_MS - WANTED)))).toBeLessThan(0.8 * TURN);
+  });
+
+  it("holds what has no rhythm as long as the sound", () => {
+    const turns = new Turns();
+    const still = new Map([["slide", [150, 90]], ["film", seen(131, 0, 1000 / 24, 24)]]);
+    turns.next({ ages: still, turn: TURN }, WANTED);
+    expect([turns.hold("slide", WANTED), turns.hold("film", WANTED)]).toEqual([131, 131]);
+    turns.next({ ages: new Map([["slide", []]]), turn: undefined }, 200);
+    expect(turns.hold("new", 200)).toBe(191);
+  });
+
+  it("keeps a hold that would hardly move, and forgets a track that has gone", () => {
+    const turns = new Turns();
+    const look = (age: number): number => {
+      turns.next({ ages: new Map([["v", Array<number>(10).fill(age)]]), turn: TURN }, WANTED);
+      return turns.hold("v", WANTED);
+    };
+    expect(look(140)).toBe(131);
+    expect(look(142)).toBe(131);
+    expect(look(144)).toBe(135);
+    turns.next({ ages: new Map(), turn: TURN }, WANTED);
+    expect(turns.hold("v", 100)).toBe(91);
+  });
+
+  it("takes the usual time between turns for their length", () => {
+    expect(turnLength([0, 33, 66.5, 133, 166, 199.5])).toBe(33.5);
+    expect(turnLength([7])).toBeUndefined();
+  });
+});
