@@ -5,10 +5,10 @@
 // before their turns. Pure: times go in and come out. It must not know the SDK or WebRTC.
 
 /**
- * How much older than its hold a picture should be in its turn, in ms: in the middle between
- * those where pictures were lost (docs/encoding.md).
+ * How much older than its hold a picture should be in its turn, in ms: between those where pictures
+ * were lost, and farther from where they come late (docs/encoding.md).
  */
-export const READY_BEFORE_MS = 9;
+export const READY_BEFORE_MS = 12;
 
 /** With fewer pictures in a reading, or more scattered ones, a stream has no rhythm. */
 const FEWEST = 8;

@@ -9,14 +9,15 @@
 //! is composed at the frame rate. The windows drift to where the page's pictures come:
 //!
 //! ```text
-//!        window of slot n: one slot long, centred on its middle + phase
-//!  ├───────────┼───────────┬───────────┼───────────┤
-//!  -1/2      -1/4        centre      +1/4        +1/2
-//!  an early    └ what comes from here  │            └─ the slot passes: the last
-//!  picture       on is grabbed at      │               picture is repeated
-//!  waits here    once                  └─ an early one is grabbed, if nothing newer came
+//!   window of slot n: one slot long, from a quarter before its centre (middle + phase)
+//!  ┄┄┄┄┄┄┄┄├───────────┬───────────┬───────────┬───────────┤
+//!        -1/4       centre       +1/4        +1/2        +3/4
+//!  an early └ what comes from here  │                       └─ the slot passes: the
+//!  picture    on is grabbed at      │                          last picture is repeated
+//!  waits      once                  └─ an early one is grabbed, if nothing newer came
 //! ```
 //!
+//! Pictures are late more often and by more than they are early, hence the longer side.
 //! What comes early may be yesterday's: a picture that was late for its own slot, or the
 //! first of two of a page that draws twice a slot. The one that comes near the centre is
 //! better. Where none does, the windows move to the early ones.
@@ -125,7 +126,7 @@ impl Grid {
     }
 
     fn closes(&self) -> i64 {
-        self.centre() + self.slot / 2
+        self.centre() + self.slot * 3 / 4
     }
 
     fn is_early(&self, drawn: i64) -> bool {
@@ -146,12 +147,12 @@ impl Grid {
     }
 
     /// Far away from its time a picture belongs to the neighbour: the page is
-    /// slower or faster than the grid. Well beyond half a slot, so that a page
-    /// that draws just there does not go to and fro.
+    /// slower or faster than the grid. Beyond where a window ends, so that a page that
+    /// draws just there does not go to and fro.
     fn settle(&mut self) {
-        if self.phase > self.slot * 3 / 4 {
+        if self.phase > self.slot {
             self.phase -= self.slot;
-        } else if self.phase < -self.slot * 3 / 4 {
+        } else if self.phase < -self.slot {
             self.phase += self.slot;
         }
     }
@@ -292,14 +293,14 @@ mod tests {
             // Half a slot before it was drawn would be best, and nobody waits for more.
             let late = lateness(&film[60..], &drawings[..]);
             let middle = late.iter().copied().map(|late| late + time(60) + SLOT / 2);
-            assert!(middle.clone().all(|off| off.abs() <= SLOT * 3 / 4), "{start}: {middle:?}");
+            assert!(middle.clone().all(|off| off.abs() <= SLOT), "{start}: {middle:?}");
         }
     }
 
     #[test]
     fn one_late_picture_costs_one_slot_and_no_other_comes_later_for_it() {
         let mut drawings: Vec<i64> = (1..=120).map(|n| SLOT / 2 + n * SLOT).collect();
-        drawings[60] += SLOT * 3 / 4;
+        drawings[60] += SLOT * 7 / 8;
         let film = film(&drawings);
         assert_eq!(faults(&film), (1, 1));
         let late = lateness(&film, &drawings);
