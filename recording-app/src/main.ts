@@ -1,7 +1,7 @@
 // The page: reads its address, joins, shows the meeting, and tells the recorder.
 // The only place where all the others meet.
 
-import { layout, type Rectangle } from "./layout";
+import { layout, type Rectangle, type Shown } from "./layout";
 import { BORN, type Happening, next } from "./lifecycle";
 import { Meeting } from "./meeting";
 import { oneLine } from "./names";
@@ -52,7 +52,9 @@ class Page {
     setInterval(() => this.listen(), PULSE_MS);
     const count = (now: number): void => {
       this.frames += 1;
-      this.turns.push(now);
+      if (this.session) {
+        this.turns.push(now);
+      }
       requestAnimationFrame(count);
     };
     requestAnimationFrame(count);
@@ -101,6 +103,7 @@ class Page {
       concealed: (milliseconds) => {
         this.concealedMs += milliseconds;
       },
+      expectedWidths: (ids) => this.expectedWidths(ids),
       seen: () => ({ ages: this.view.takeAges(), turn: turnLength(this.turns.splice(0)) }),
       quality: (quality) => this.tell({ type: "connection", quality }),
       log: (level, message) => this.tell({ type: "log", level, message }),
@@ -186,9 +189,7 @@ class Page {
 
   private drawNow(): void {
     const tiles = this.meeting.tiles(this.speakers);
-    const { width, height } = this.view.size;
-    const speaker = this.speakers[0];
-    const places = layout(tiles, { width, height, gap: GAP, mode: this.given.mode, speaker });
+    const places = this.places(tiles);
     this.view.render(tiles, places);
     this.notice();
     const drawn = tiles.filter((tile) => tile.stream);
@@ -199,6 +200,19 @@ class Page {
       this.told.tiles = text;
       this.tell({ type: "tiles", tiles: messages });
     }
+  }
+
+  /** As if these had tiles, beside those that have. */
+  private expectedWidths(attendeeIds: readonly string[]): Map<string, number> {
+    const known = this.meeting.tiles(this.speakers);
+    const others = attendeeIds.filter((id) => !known.some((tile) => tile.id === id));
+    const tiles = [...known, ...others.map((id) => ({ id, content: id.endsWith("#content") }))];
+    return widths(tiles, this.places(tiles));
+  }
+
+  private places(tiles: readonly Shown[]): Map<string, Rectangle> {
+    const [speaker] = this.speakers;
+    return layout(tiles, { ...this.view.size, gap: GAP, mode: this.given.mode, speaker });
   }
 
   private notice(): void {
@@ -242,7 +256,7 @@ class Page {
   }
 }
 
-function widths(tiles: readonly Tile[], places: ReadonlyMap<string, Rectangle>): Map<string, number> {
+function widths(tiles: readonly { id: string }[], places: ReadonlyMap<string, Rectangle>): Map<string, number> {
   return new Map(tiles.map((tile) => [tile.id, (places.get(tile.id)?.width ?? 0) * devicePixelRatio]));
 }
 

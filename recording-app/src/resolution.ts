@@ -42,8 +42,7 @@ export function choose(
     if (attendeeId === self || attendeeId === "") {
       continue;
     }
-    // Until a tile is laid out nobody knows its size.
-    const target = targetSize(widths.get(attendeeId) ?? 640);
+    const target = targetSize(widths.get(attendeeId) ?? 0);
     const limit = new VideoPreference(attendeeId, 1, target).targetSizeToBitrateKbps(target);
     const best = chosen.get(attendeeId);
     const isBetter =
@@ -67,7 +66,11 @@ export class FittingPolicy implements VideoDownlinkBandwidthPolicy {
   private subscribed: VideoStreamIdSet = new DefaultVideoStreamIdSet();
   private resubscribe: (() => void) | undefined;
 
-  constructor(private readonly self: string) {}
+  /** `expectedWidths` tells how wide the tiles of attendees will be drawn. */
+  constructor(
+    private readonly self: string,
+    private readonly expectedWidths: (attendeeIds: readonly string[]) => ReadonlyMap<string, number>,
+  ) {}
 
   /** Tells how wide each attendee's tile is drawn, in pixels. */
   fit(widths: ReadonlyMap<string, number>): void {
@@ -108,6 +111,12 @@ export class FittingPolicy implements VideoDownlinkBandwidthPolicy {
 
   private decide(): void {
     const encodings = this.index?.remoteStreamDescriptions() ?? [];
-    this.wanted = new DefaultVideoStreamIdSet(choose(encodings, this.self, this.widths));
+    const others = encodings.map(({ attendeeId }) => attendeeId).filter((id) => id !== "" && id !== this.self);
+    const unknown = [...new Set(others)].filter((id) => !this.widths.has(id));
+    // A picture that is subscribed to as it will be drawn need not be changed, which costs
+    // some pictures, just when a recording begins. Who else is there may not be known yet.
+    const expected = unknown.length > 0 ? this.expectedWidths(unknown) : [];
+    const widths = new Map([...expected, ...this.widths]);
+    this.wanted = new DefaultVideoStreamIdSet(choose(encodings, this.self, widths));
   }
 }

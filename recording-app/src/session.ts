@@ -39,6 +39,8 @@ export interface Events {
   pictures(count: number): void;
   /** So much sound had to be made up since the last call, because none came in time. */
   concealed(milliseconds: number): void;
+  /** Asks how wide the tiles of these would be, in pixels. */
+  expectedWidths(attendeeIds: readonly string[]): ReadonlyMap<string, number>;
   /** Asks what was seen since it was asked last. */
   seen(): Seen;
   quality(quality: "poor" | "good"): void;
@@ -66,7 +68,7 @@ export async function join(
   const configuration = new MeetingSessionConfiguration(meeting, attendee);
   configuration.reconnectLongBackOffMs = LONGEST_BACK_OFF_MS;
   const self = configuration.credentials?.attendeeId ?? "";
-  const policy = new FittingPolicy(self);
+  const policy = new FittingPolicy(self, events.expectedWidths);
   configuration.videoDownlinkBandwidthPolicy = policy;
   const session = new DefaultMeetingSession(configuration, logger, new DefaultDeviceController(logger));
   window.meetingSession = session;
@@ -104,8 +106,8 @@ export async function join(
     videoTileDidUpdate: (tile) => {
       const { tileId, boundAttendeeId, boundVideoStream } = tile;
       if (tileId !== null && boundAttendeeId && boundVideoStream && !tile.localTile) {
-        hold();
         events.picture(tileId, boundAttendeeId, tile.isContent, boundVideoStream, tile.poorConnection);
+        hold();
       }
     },
     videoTileWasRemoved: (tileId) => events.noPicture(tileId),

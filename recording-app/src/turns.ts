@@ -11,10 +11,10 @@
 export const READY_BEFORE_MS = 12;
 
 /** With fewer pictures in a reading, or more scattered ones, a stream has no rhythm. */
-const FEWEST = 8;
+const FEWEST = 5;
 const LEAST_RHYTHM = 0.6;
 
-/** A stream keeps its turn until a better one is so much nearer, in turns. */
+/** A stream keeps its turn as long as that is so near to what is wanted, in turns. */
 const LOYALTY = 0.7;
 
 /** A hold that would move by less stays. */
@@ -43,11 +43,11 @@ export class Turns {
         this.held.delete(track);
       }
     }
+    if (turn === undefined) {
+      return;
+    }
     for (const [track, seen] of ages) {
       const before = this.held.get(track);
-      if (turn === undefined) {
-        continue;
-      }
       const near = before && Math.abs(before.age - wanted) < LOYALTY * turn ? before.age : wanted;
       const phase = rhythm(seen, turn);
       const age = phase === undefined ? near : phase + turn * Math.round((near - phase) / turn);
@@ -67,10 +67,10 @@ function until(age: number): number {
   return Math.max(0, Math.round(age - READY_BEFORE_MS));
 }
 
-/** The middle one of the times between turns. */
+/** The middle one of the times between turns, if there is one. */
 export function turnLength(turns: readonly number[]): number | undefined {
   const lengths = turns.slice(1).map((turn, index) => turn - (turns[index] ?? turn));
-  return lengths.sort((one, other) => one - other)[lengths.length >> 1];
+  return lengths.sort((one, other) => one - other)[lengths.length >> 1] || undefined;
 }
 
 /** Where in a turn pictures have come: their mean on a circle; nothing if anywhere. */

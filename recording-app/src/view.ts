@@ -1,6 +1,6 @@
 // Draws the tiles. Each keeps its element for as long as it is there, so that
-// nothing flickers when others come and go. All text is set as text. It must not
-// know the SDK.
+// nothing flickers when others come and go. All text is set as text. It measures how old
+// pictures are when they are seen. It must not know the SDK.
 
 import type { Rectangle } from "./layout";
 import { initials } from "./names";
@@ -66,6 +66,9 @@ export class View {
   }
 
   private watch(video: HTMLVideoElement): void {
+    if (!("requestVideoFrameCallback" in video)) {
+      return;
+    }
     video.requestVideoFrameCallback((now, { receiveTime }) => {
       const id = track(video);
       if (receiveTime !== undefined && id !== undefined) {

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { choose, type Encoding } from "../src/resolution";
+import type { VideoStreamIndex } from "amazon-chime-sdk-js";
+import { choose, type Encoding, FittingPolicy } from "../src/resolution";
 
 const camera = (attendeeId: string, groupId: number): Encoding[] =>
   [200, 600, 1500].map((maxBitrateKbps, n) => ({ attendeeId, groupId, streamId: groupId * 10 + n, maxBitrateKbps }));
@@ -23,4 +24,24 @@ test("of several groups of an attendee only the latest counts", () => {
 test("one's own picture is never received, and a single encoding always", () => {
   const large = { attendeeId: "b", groupId: 5, streamId: 50, maxBitrateKbps: 4000 };
   expect(choose([...camera("self", 1), large], "self", new Map([["b", 100]]))).toEqual([50]);
+});
+
+test("a tile that is drawn as it was expected is not subscribed to anew", () => {
+  const asked: (readonly string[])[] = [];
+  const policy = new FittingPolicy("self", (ids) => {
+    asked.push(ids);
+    return new Map(ids.map((id) => [id, 926]));
+  });
+  let again = 0;
+  policy.setWantsResubscribeObserver(() => (again += 1));
+  const encodings = [...camera("self", 3), ...camera("a", 1), ...camera("b", 2)];
+  policy.updateIndex({ remoteStreamDescriptions: () => encodings } as unknown as VideoStreamIndex);
+  expect(asked).toEqual([["a", "b"]]);
+  expect(policy.chooseSubscriptions().array()).toEqual([12, 22]);
+  policy.fit(new Map([["a", 926]]));
+  policy.fit(new Map([["a", 926], ["b", 926]]));
+  expect(again).toBe(0);
+  policy.fit(new Map([["a", 926], ["b", 300]]));
+  expect(again).toBe(1);
+  expect(policy.chooseSubscriptions().array()).toEqual([12, 20]);
 });

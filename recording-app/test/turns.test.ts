@@ -80,5 +80,6 @@ describe("turns", () => {
   it("takes the usual time between turns for their length", () => {
     expect(turnLength([0, 33, 66.5, 133, 166, 199.5])).toBe(33.5);
     expect(turnLength([7])).toBeUndefined();
+    expect(turnLength([7, 7, 7, 40])).toBeUndefined();
   });
 });

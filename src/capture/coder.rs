@@ -21,12 +21,14 @@ use crate::media::{Sample, Track, TrackConfig};
 /// How often an encoder that is to end is asked whether the whole capture ends.
 const LOOK_UP: Duration = Duration::from_millis(20);
 
-/// So many more pictures that found the queue full than ones that did not: half a second
-/// without relief. One that waits there is nothing: the encoder looks at several at once.
-const TOO_SLOW: u32 = 15;
+/// So many more pictures that found others waiting than ones that did not: two
+/// seconds without relief, because it is for good and a machine may stall for a moment. One
+/// that waits there is nothing: the encoder looks at several at once.
+const TOO_SLOW: u32 = 60;
 
-/// For so many pictures an encoder may be slow: it and the browser have just begun.
-const BEGINNING: u32 = 90;
+/// So long an encoder may be slow that has just begun: it has a lot to do at once, and what
+/// moves the picture has often just begun, too.
+const BEGINNING_SECONDS: u32 = 3;
 
 /// From one picture's decode time to the next: 1 ms, some units of any file.
 const LEAST_STEP: i64 = 1_000_000;
@@ -126,19 +128,26 @@ impl Outlet {
 }
 
 /// Whether an encoder keeps up.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Pace {
-    pictures: u32,
+    /// Pictures that do not count yet.
+    beginning: u32,
     waiting: u32,
 }
 
 impl Pace {
+    fn new(fps: u32) -> Self {
+        Self { beginning: BEGINNING_SECONDS * fps, waiting: 0 }
+    }
+
     /// With each picture: whether it `is_waiting` for those before it, which wait for the
     /// encoder.
     fn is_too_slow(&mut self, is_waiting: bool) -> bool {
-        self.pictures = self.pictures.saturating_add(1);
-        let waiting = if is_waiting { self.waiting + 1 } else { self.waiting.saturating_sub(1) };
-        self.waiting = if self.pictures > BEGINNING { waiting } else { 0 };
+        if self.beginning > 0 {
+            self.beginning -= 1;
+            return false;
+        }
+        self.waiting = if is_waiting { self.waiting + 1 } else { self.waiting.saturating_sub(1) };
         self.waiting >= TOO_SLOW
     }
 }
@@ -186,7 +195,7 @@ impl Coder {
             outlet: Arc::new(outlet),
             state: State::Over,
             method: method(settings),
-            pace: Pace::default(),
+            pace: Pace::new(settings.fps),
             last: None,
         };
         coder.state = State::Coding(coder.start()?);
@@ -298,7 +307,8 @@ impl Coder {
     }
 
     /// With an encoder that has just begun.
-    fn begun(&self) -> Result<State, Ended> {
+    fn begun(&mut self) -> Result<State, Ended> {
+        self.pace = Pace::new(self.outlet.settings.fps);
         self.start().map(State::Coding).map_err(|error| self.failed(&error))
     }
 
@@ -527,12 +537,12 @@ mod tests {
 
     #[test]
     fn an_encoder_is_too_slow_if_pictures_keep_waiting() {
-        let mut pace = Pace::default();
+        let mut pace = Pace::new(30);
         let with_relief = (0..1000).map(|number| number % 2 == 0);
         assert!(with_relief.into_iter().all(|is_waiting| !pace.is_too_slow(is_waiting)));
-        let mut pace = Pace::default();
-        assert!((0..BEGINNING).all(|_| !pace.is_too_slow(true)), "it has just begun");
-        let at = (0..60).position(|_| pace.is_too_slow(true)).unwrap();
-        assert!(at < 30, "within a second, not after {at} pictures");
+        let mut pace = Pace::new(30);
+        assert!((0..90).all(|_| !pace.is_too_slow(true)), "it has just begun");
+        let at = (0..200).position(|_| pace.is_too_slow(true)).unwrap();
+        assert!((30..90).contains(&at), "after one second to three, not {at} pictures");
     }
 }

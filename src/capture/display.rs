@@ -66,8 +66,8 @@ enum Order {
 }
 
 impl Grabber {
-    /// Connects to the display and waits for [`Grabber::film`]. So many `pictures` may
-    /// be in memory behind it; `failed` is called once if the display is lost.
+    /// Connects to the display and waits for [`Grabber::film`]. The memory of so many
+    /// `pictures` is made ready; `failed` is called once if the display is lost.
     pub(super) fn start(
         display: &str,
         size: Size,
@@ -223,13 +223,15 @@ impl Film {
         let mut ordered = None;
         let mut drawn: Option<i64> = None;
         // When the page drew lately, before it is filmed.
-        let mut before = VecDeque::new();
+        let mut before: VecDeque<Instant> = VecDeque::new();
         let mut hidden = false;
         let settle = nanos(SETTLE);
         loop {
             match self.orders.current() {
                 Order::Wait => {
-                    if self.screen.has_changed()? {
+                    // The pieces of one drawing count once.
+                    let last = before.front().map(Instant::elapsed);
+                    if self.screen.has_changed()? && last.is_none_or(|last| last > SETTLE) {
                         before.truncate(BEFORE - 1);
                         before.push_front(Instant::now());
                     }
@@ -260,15 +262,15 @@ impl Film {
                 drawn = None;
             } else if has_changed || was_hidden {
                 drawn = Some(match &grid {
-                    Some(grid) => grid.newer(drawn, now),
+                    Some(grid) => grid.better(drawn, now),
                     None => drawn.unwrap_or(now),
                 });
             }
             let grid = if let Some(grid) = &mut grid {
                 grid
             } else {
-                // The first picture that the page draws gives the rhythm; one at rest
-                // draws none.
+                // The first picture is what the page draws next; one at rest draws
+                // nothing.
                 let until = drawn.map_or(ordered + slot(self.fps), |drawn| drawn + settle);
                 if now < until {
                     self.wait(Some(until - now))?;
@@ -276,14 +278,16 @@ impl Film {
                 }
                 let drawn = *drawn.get_or_insert(now - settle);
                 let before: Vec<i64> =
-                    before.iter().map(|before: &Instant| now - nanos(before.elapsed())).collect();
+                    before.iter().map(|before| now - nanos(before.elapsed())).collect();
                 grid.insert(Grid::beginning_with(self.fps, drawn, &before))
             };
             let settled = drawn.filter(|drawn| now - drawn >= settle);
             let step = match grid.step(now, settled) {
                 Step::WaitUntil(until) => {
-                    let until = drawn.map_or(until, |drawn| until.min(drawn + settle));
-                    waited_for = Some(until.max(now + 1) - now);
+                    // What has settled waits for its time, and nothing else.
+                    let settles = drawn.map(|drawn| drawn + settle).filter(|at| *at > now);
+                    let until = settles.map_or(until, |settles| until.min(settles));
+                    waited_for = Some(until - now);
                     None
                 }
                 Step::Grab { presentation } => Some((presentation, true)),

@@ -77,8 +77,9 @@ impl Grid {
         Self::new(fps, (middle - slot / 2).max(0))
     }
 
-    /// Which drawing counts, where `pending` was drawn before and is in no picture yet.
-    pub(super) fn newer(&self, pending: Option<i64>, drawn: i64) -> i64 {
+    /// Which of two drawings counts, where `pending` is in no picture yet: the first one
+    /// that is not early.
+    pub(super) fn better(&self, pending: Option<i64>, drawn: i64) -> i64 {
         pending.filter(|pending| !self.is_early(*pending)).unwrap_or(drawn)
     }
 
@@ -211,7 +212,7 @@ mod tests {
                     match drawings.get(coming) {
                         Some(drawing) if *drawing <= until => {
                             now = now.max(*drawing);
-                            dirty = Some(grid.newer(dirty, *drawing));
+                            dirty = Some(grid.better(dirty, *drawing));
                             coming += 1;
                         }
                         Some(_) => now = until,
@@ -259,8 +260,8 @@ mod tests {
             let film = film(&drawings);
             let shown: Vec<usize> = film[150..].iter().flatten().copied().collect();
             let uneven = shown.windows(2).filter(|pair| pair[1] - pair[0] != 2).count();
-            // Moving away from the page's pictures costs a step now and then: fewer than
-            // one in ten, where a timer would come to one in two.
+            // Finding one of the two costs a step now and then: fewer than one in ten,
+            // where a timer would come to one in two.
             prop_assert!(uneven * 10 < shown.len(), "{:?}", shown);
         }
 

@@ -1,7 +1,7 @@
 //! Captures the display and the sound, encoded, as samples on one clock.
 //!
 //! Behind [`Capture`] lie GStreamer and X, and nothing else of the crate knows
-//! them. Where the pictures come from is the business of `display.rs` alone.
+//! them. Where the pictures come from is the business of `screen.rs` alone.
 //! It must not know the file format, the upload, or why a recording ends.
 
 mod areas;

@@ -79,7 +79,7 @@ type Free = Arc<Mutex<Vec<Vec<u8>>>>;
 #[derive(Debug)]
 pub(super) struct Picture {
     bytes: Vec<u8>,
-    back: Free,
+    pool: Free,
 }
 
 impl Pool {
@@ -94,7 +94,7 @@ impl Pool {
     /// A free picture with whatever was in it, unless all are lent out.
     pub(super) fn lend(&self) -> Option<Picture> {
         let bytes = locked(&self.0).pop()?;
-        Some(Picture { bytes, back: Arc::clone(&self.0) })
+        Some(Picture { bytes, pool: Arc::clone(&self.0) })
     }
 }
 
@@ -116,7 +116,7 @@ impl AsMut<[u8]> for Picture {
 
 impl Drop for Picture {
     fn drop(&mut self) {
-        locked(&self.back).push(std::mem::take(&mut self.bytes));
+        locked(&self.pool).push(std::mem::take(&mut self.bytes));
     }
 }
 
