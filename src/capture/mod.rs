@@ -8,6 +8,7 @@ mod areas;
 mod bus;
 mod coder;
 mod display;
+mod drift;
 mod grid;
 mod held;
 pub(crate) mod pipeline;
@@ -29,6 +30,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::children::sound::SAMPLE_RATE;
 use crate::config::Size;
 use crate::error::chain;
 use crate::events::{Event, Failure, Stage};
@@ -38,6 +40,7 @@ use crate::secret::scrub;
 use coder::Coder;
 pub use display::Curtain;
 use display::Grabber;
+use drift::Drift;
 
 /// Samples between encoder and writer: two seconds of both tracks. Past that the
 /// encoder waits, and pictures are missed and counted.
@@ -146,6 +149,13 @@ pub struct Capture {
 struct Counters {
     sound_kept: AtomicBool,
     sound_gaps: AtomicU64,
+    drift: Mutex<Drift>,
+}
+
+impl Counters {
+    fn drift(&self) -> std::sync::MutexGuard<'_, Drift> {
+        self.drift.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Capture {
@@ -161,7 +171,7 @@ impl Capture {
         watch_sound(&graph, &counters);
         let (sender, receiver) = mpsc::channel(SAMPLES_IN_TRANSIT);
         sender.try_send(Media::Track(sample::audio_config())).expect("the channel is empty");
-        forward_sound(&graph.audio_sink, sender.clone());
+        forward_sound(&graph.audio_sink, sender.clone(), &counters);
         let coder_counts = Arc::new(coder::Counts::default());
         let coder = Coder::new(&graph.pipeline, settings, sender, Arc::clone(&coder_counts))?;
         let (level, loudness) = watch::channel(Loudness::default());
@@ -278,6 +288,7 @@ pub fn check() -> Result<String, Error> {
 /// Not by a `valve`: one that opens makes the source agree on its format anew,
 /// and a `pulsesrc` that had not yet done so then never does.
 fn watch_sound(graph: &pipeline::Graph, counters: &Arc<Counters>) {
+    let source = graph.audio_source.downgrade();
     let pad = graph.audio_source.static_pad("src").expect("a source has a source pad");
     let counters = Arc::clone(counters);
     let first = AtomicBool::new(true);
@@ -292,12 +303,28 @@ fn watch_sound(graph: &pipeline::Graph, counters: &Arc<Counters>) {
         if starts_anew && !is_first {
             counters.sound_gaps.fetch_add(1, Ordering::Relaxed);
         }
+        if let (Some((now, end)), false) = (arrival(&source, info.buffer()), is_first) {
+            counters.drift().arrived(now, end);
+        }
         gst::PadProbeReturn::Ok
     });
 }
 
+/// When sound comes, and when it ended by its own count, in nanoseconds of running time.
+fn arrival(
+    source: &gst::glib::WeakRef<gst::Element>,
+    buffer: Option<&gst::Buffer>,
+) -> Option<(i64, i64)> {
+    let (buffer, now) = (buffer?, source.upgrade()?.current_running_time()?);
+    let end = buffer.pts()? + buffer.duration()?;
+    let nanos = |time: gst::ClockTime| i64::try_from(time.nseconds()).ok();
+    Some((nanos(now)?, nanos(end)?))
+}
+
 /// Hands the coded sound to the writer. A full channel holds the encoder.
-fn forward_sound(sink: &gst_app::AppSink, sender: mpsc::Sender<Media>) {
+fn forward_sound(sink: &gst_app::AppSink, sender: mpsc::Sender<Media>, counters: &Arc<Counters>) {
+    let counters = Arc::clone(counters);
+    let step = 1_000_000_000 / i64::from(SAMPLE_RATE);
     // Dropped at the end of the stream: that is what closes the channel.
     let sender = Arc::new(Mutex::new(Some(sender)));
     let at_end = Arc::clone(&sender);
@@ -306,10 +333,13 @@ fn forward_sound(sink: &gst_app::AppSink, sender: mpsc::Sender<Media>) {
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
             let sender = sender.lock().map_err(|_| gst::FlowError::Error)?.clone();
             let sender = sender.ok_or(gst::FlowError::Eos)?;
-            let sample = sample::convert(Track::Audio, &sample).map_err(|error| {
+            let mut sample = sample::convert(Track::Audio, &sample).map_err(|error| {
                 gst::element_error!(sink, gst::StreamError::Encode, ("{error}"));
                 gst::FlowError::Error
             })?;
+            let correction = counters.drift().correction(step);
+            sample.presentation.0 += correction;
+            sample.decode.0 += correction;
             sender.blocking_send(Media::Sample(sample)).map_err(|_| gst::FlowError::Eos)?;
             Ok(gst::FlowSuccess::Ok)
         })
