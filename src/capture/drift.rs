@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_clock_that_runs_fast_or_slow_is_followed() {
         for ppm in [92, -92] {
-            let late = |block: i64| 20_000_000 + block * 7919 % 30_000_000;
+            let late = |block: i64| 20_000_000 + block * 7_919_317 % 30_000_000;
             for (minute, correction) in (1..).zip(corrected(60, ppm, late)) {
                 let wanted = -ppm * minute * 60 * 1000;
                 let off = (correction - wanted).abs();
@@ -98,7 +98,9 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_right_is_left_alone() {
-        assert!(corrected(10, 0, |block| block * 7919 % 30_000_000).iter().all(|one| *one == 0));
+        assert!(
+            corrected(10, 0, |block| block * 7_919_317 % 30_000_000).iter().all(|one| *one == 0)
+        );
     }
 
     #[test]
