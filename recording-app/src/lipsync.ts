@@ -4,7 +4,7 @@
 // come out. It must not know the SDK or WebRTC.
 
 /**
- * How long the sound is held at least, in ms. Nobody answers a recording, so it can wait
+ * How long the sound is held at least, in ms, after the first seconds. Nobody answers a recording, so it can wait
  * for packets that are late, and for a busy machine, longer than a conversation could.
  */
 export const SOUND_HOLD_MS = 100;
@@ -18,7 +18,10 @@ export const SOUND_HOLD_MS = 100;
  */
 const FARTHER_MS = 38;
 
-/** So long the sound is in its buffer at first, whatever was asked for: it grows as it plays. */
+/**
+ * So long the sound is in its buffer in the first seconds. It is not held at first: what came
+ * while the browser opened its output would take seconds to be played off.
+ */
 const SOUND_BEGINS_MS = 60;
 
 /** Neither waits longer for the other: who has such a connection is late anyway. */
@@ -62,7 +65,7 @@ export class LipSync {
   private readonly before = new Map<string, Buffered>();
   /** How long the slowest picture took, in the last readings. */
   private readonly slowest: number[] = [];
-  private held: Hold = { sound: SOUND_HOLD_MS, pictures: SOUND_BEGINS_MS + FARTHER_MS };
+  private held: Hold = { sound: 0, pictures: SOUND_BEGINS_MS + FARTHER_MS };
 
   get hold(): Hold {
     return this.held;
