@@ -189,18 +189,23 @@ mod tests {
         i64::try_from(slot).unwrap() * SECOND / 30
     }
 
-    /// Runs a page that draws at `drawings` for as long as it draws. Returns
-    /// which drawing each slot shows: its index, or `None` before the first.
+    /// Which drawing each slot shows: its index, or `None` before the first.
     fn film(drawings: &[i64]) -> Vec<Option<usize>> {
+        filmed(drawings).0
+    }
+
+    /// Runs a page that draws at `drawings` for as long as it draws. Returns its film, and
+    /// how long each drawing that was grabbed had waited for that.
+    fn filmed(drawings: &[i64]) -> (Vec<Option<usize>>, Vec<i64>) {
         let mut grid = Grid::new(30, 0);
         let (mut now, mut dirty, mut coming) = (0, None, 0usize);
-        let (mut shown, mut slots) = (None, vec![]);
+        let (mut shown, mut slots, mut waits) = (None, vec![], vec![]);
         loop {
             match grid.step(now, dirty) {
                 Step::Grab { presentation } => {
                     assert_eq!(presentation, time(slots.len()));
                     shown = coming.checked_sub(1);
-                    dirty = None;
+                    waits.extend(dirty.take().map(|drawn| now - drawn));
                     slots.push(shown);
                 }
                 Step::Repeat { presentation } => {
@@ -216,7 +221,7 @@ mod tests {
                             coming += 1;
                         }
                         Some(_) => now = until,
-                        None => return slots,
+                        None => return (slots, waits),
                     }
                 }
             }
@@ -287,14 +292,15 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_draws_at_the_edge_of_the_slots_is_soon_shown_in_the_middle() {
+    fn a_page_that_draws_at_the_edge_of_the_slots_is_soon_grabbed_at_once() {
         for start in (0..SLOT).step_by(usize::try_from(SLOT / 32).unwrap()) {
             let drawings: Vec<i64> = (1..=120).map(|n| start + n * SLOT).collect();
-            let film = film(&drawings);
-            // Half a slot before it was drawn would be best, and nobody waits for more.
-            let late = lateness(&film[60..], &drawings[..]);
-            let middle = late.iter().copied().map(|late| late + time(60) + SLOT / 2);
-            assert!(middle.clone().all(|off| off.abs() <= SLOT), "{start}: {middle:?}");
+            let (film, waits) = filmed(&drawings);
+            assert!(waits[30..].iter().all(|wait| *wait == 0), "{start}: {waits:?}");
+            // Half a slot before it was drawn would be best.
+            for late in lateness(&film, &drawings) {
+                assert!((late + SLOT / 2).abs() <= SLOT, "{start}: {late}");
+            }
         }
     }
 
