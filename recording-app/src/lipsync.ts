@@ -4,8 +4,9 @@
 // come out. It must not know the SDK or WebRTC.
 
 /**
- * How long the sound is held at least, in ms, after the first seconds. Nobody answers a recording, so it can wait
- * for packets that are late, and for a busy machine, longer than a conversation could.
+ * How long the sound is held at least, in ms, after the first seconds. Nobody answers a
+ * recording, so it can wait for packets that are late, and for a busy machine, longer than
+ * a conversation could.
  */
 export const SOUND_HOLD_MS = 100;
 

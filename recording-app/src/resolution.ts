@@ -33,15 +33,11 @@ export interface Encoding {
  */
 export function choose(
   encodings: readonly Encoding[],
-  self: string,
   widths: ReadonlyMap<string, number>,
 ): number[] {
   const chosen = new Map<string, Encoding>();
   for (const encoding of encodings) {
     const { attendeeId, maxBitrateKbps } = encoding;
-    if (attendeeId === self || attendeeId === "") {
-      continue;
-    }
     const target = targetSize(widths.get(attendeeId) ?? 0);
     const limit = new VideoPreference(attendeeId, 1, target).targetSizeToBitrateKbps(target);
     const best = chosen.get(attendeeId);
@@ -110,13 +106,14 @@ export class FittingPolicy implements VideoDownlinkBandwidthPolicy {
   }
 
   private decide(): void {
-    const encodings = this.index?.remoteStreamDescriptions() ?? [];
-    const others = encodings.map(({ attendeeId }) => attendeeId).filter((id) => id !== "" && id !== this.self);
-    const unknown = [...new Set(others)].filter((id) => !this.widths.has(id));
+    const all: readonly Encoding[] = this.index?.remoteStreamDescriptions() ?? [];
+    const encodings = all.filter(({ attendeeId: id }) => id !== "" && id !== this.self);
+    const ids = new Set(encodings.map(({ attendeeId }) => attendeeId));
+    const unknown = [...ids].filter((id) => !this.widths.has(id));
     // A picture that is subscribed to as it will be drawn need not be changed, which costs
     // some pictures, just when a recording begins. Who else is there may not be known yet.
     const expected = unknown.length > 0 ? this.expectedWidths(unknown) : [];
     const widths = new Map([...expected, ...this.widths]);
-    this.wanted = new DefaultVideoStreamIdSet(choose(encodings, this.self, widths));
+    this.wanted = new DefaultVideoStreamIdSet(choose(encodings, widths));
   }
 }

@@ -115,7 +115,6 @@ export async function join(
     metricsDidReceive: (metrics) => {
       const report = metrics.getRTCStatsReport();
       lips.next(...buffered(report));
-      hold();
       const sound = concealed(report);
       if (sound) {
         events.concealed(concealment.next(...sound));

@@ -5,8 +5,8 @@
 // before their turns. Pure: times go in and come out. It must not know the SDK or WebRTC.
 
 /**
- * How much older than its hold a picture should be in its turn, in ms: between those where pictures
- * were lost, and farther from where they come late (docs/encoding.md).
+ * How much older than its hold a picture should be in its turn, in ms: between those where
+ * pictures were lost, and farther from where they come late (docs/encoding.md).
  */
 export const READY_BEFORE_MS = 12;
 

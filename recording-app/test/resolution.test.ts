@@ -12,21 +12,21 @@ test("each tile gets the encoding that fits it", () => {
     ["b", 480],
     ["c", 300],
   ]);
-  expect(choose(encodings, "self", widths)).toEqual([12, 21, 30]);
-  expect(choose(encodings.toReversed(), "self", widths).toSorted()).toEqual([12, 21, 30]);
+  expect(choose(encodings, widths)).toEqual([12, 21, 30]);
+  expect(choose(encodings.toReversed(), widths).toSorted()).toEqual([12, 21, 30]);
 });
 
 test("of several groups of an attendee only the latest counts", () => {
   const encodings = [...camera("a", 9), ...camera("a", 4)];
-  expect(choose(encodings, "self", new Map([["a", 1000]]))).toEqual([92]);
+  expect(choose(encodings, new Map([["a", 1000]]))).toEqual([92]);
 });
 
-test("one's own picture is never received, and a single encoding always", () => {
+test("a single encoding is always received", () => {
   const large = { attendeeId: "b", groupId: 5, streamId: 50, maxBitrateKbps: 4000 };
-  expect(choose([...camera("self", 1), large], "self", new Map([["b", 100]]))).toEqual([50]);
+  expect(choose([large], new Map([["b", 100]]))).toEqual([50]);
 });
 
-test("a tile that is drawn as it was expected is not subscribed to anew", () => {
+test("a tile that is drawn as it was expected is not subscribed to anew, and one's own never", () => {
   const asked: (readonly string[])[] = [];
   const policy = new FittingPolicy("self", (ids) => {
     asked.push(ids);
