@@ -1,8 +1,8 @@
 //! By how much the sound's clock has drifted from that of the pictures.
 //!
 //! Sound is timed by counting its samples, and the sound server's second is not quite a
-//! second: PulseAudio's null sink rounds each of its blocks, which makes a third of a second
-//! in an hour. What arrives tells: sound that is counted too fast comes ever sooner after
+//! second: PulseAudio's null sink rounds the time of each of its blocks down, which makes a
+//! third of a second in an hour (docs/encoding.md). What arrives tells: sound that is counted too fast comes ever sooner after
 //! it was heard. Pure: times go in, a correction comes out. It must not know GStreamer.
 
 /// The soonest arrival of so long counts: any single one may be late, none is too soon.

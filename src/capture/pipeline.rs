@@ -292,9 +292,9 @@ pub(super) fn pictures_in_encoder(fps: u32, threads: u32) -> u32 {
     look_ahead(fps) + B_FRAMES + threads
 }
 
-/// Pictures whose memory is ready before there is haste: those that wait for the encoder or are in it, which keeps the
-/// memory of each until it is coded; those that are held back before; one being made, one
-/// kept to be shown again, and two more.
+/// Pictures whose memory is ready before there is haste: those that wait for the encoder or
+/// are in it, which keeps the memory of each until it is coded; those that are held back
+/// before; one being made, one kept to be shown again, and two more.
 pub(super) fn pictures_in_memory(fps: u32, threads: u32) -> usize {
     let waiting = u32::try_from(WAITING_PICTURES).expect("a small constant");
     (pictures_in_encoder(fps, threads) + waiting + held::length(fps) + 4) as usize
