@@ -292,14 +292,17 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_draws_at_the_edge_of_the_slots_is_soon_grabbed_at_once() {
-        for start in (0..SLOT).step_by(usize::try_from(SLOT / 32).unwrap()) {
-            let drawings: Vec<i64> = (1..=120).map(|n| start + n * SLOT).collect();
+    fn a_page_whose_rhythm_moves_is_soon_grabbed_at_once_again() {
+        for part in 1..32 {
+            let sooner = SLOT * part / 32;
+            let drawings: Vec<i64> =
+                (1..=160).map(|n| SLOT / 2 + n * SLOT - if n > 80 { sooner } else { 0 }).collect();
             let (film, waits) = filmed(&drawings);
-            assert!(waits[30..].iter().all(|wait| *wait == 0), "{start}: {waits:?}");
+            let last = &waits[waits.len() - 30..];
+            assert!(last.iter().all(|wait| *wait == 0), "{part}: {last:?}");
             // Half a slot before it was drawn would be best.
             for late in lateness(&film, &drawings) {
-                assert!((late + SLOT / 2).abs() <= SLOT, "{start}: {late}");
+                assert!((late + SLOT / 2).abs() <= SLOT, "{part}: {late}");
             }
         }
     }
