@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -61,8 +62,8 @@ pub enum Error {
     Ended { name: &'static str, status: String, log: String },
     #[error("{name} was not ready within {START_TIMEOUT:?} ({last}); its log ends with:\n{log}")]
     NotReady { name: &'static str, last: String, log: String },
-    #[error("no port is free")]
-    Port { source: io::Error },
+    #[error("no port from {} to {} is free", PORTS.start, PORTS.end - 1)]
+    Port,
 }
 
 /// A running server. Dropped, it and whatever it started are killed.
@@ -230,26 +231,25 @@ pub(crate) fn cache() -> PathBuf {
     caches.unwrap_or_else(std::env::temp_dir)
 }
 
+/// Below the ports that the kernel gives to whoever asks for any (32,768 and up, by
+/// default), also 10,000 above: a server listens some time after its port was found,
+/// and meanwhile a connection of the machine must not be given the same.
+const PORTS: Range<u16> = 12_000..22_000;
+
 /// Ports that nobody listens on, and nobody 10,000 above: SeaweedFS takes both.
 pub(crate) fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT], Error> {
-    // A server listens some time after its port was found: meanwhile another cloud
-    // of this process must not be given the same.
+    // Nor another cloud of this process.
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut ports = [0; COUNT];
-    let mut held = Vec::new();
     for port in &mut ports {
         *port = loop {
-            // Held to the end, so that the next one is another.
-            let low = TcpListener::bind(("127.0.0.1", 0));
-            let low = low.map_err(|source| Error::Port { source })?;
-            let found = low.local_addr().map_err(|source| Error::Port { source })?.port();
-            held.push(low);
-            let high = found.checked_add(10_000).map(|high| TcpListener::bind(("127.0.0.1", high)));
-            if let Some(Ok(high)) = high
-                && given.insert(found)
-            {
-                held.push(high);
+            if given.len() == PORTS.len() {
+                return Err(Error::Port);
+            }
+            let found = fastrand::u16(PORTS);
+            let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+            if given.insert(found) && free(found) && free(found + 10_000) {
                 break found;
             }
         };
@@ -328,10 +328,11 @@ mod tests {
     }
 
     #[test]
-    fn no_port_is_given_twice() {
+    fn no_port_is_given_twice_nor_by_the_kernel() {
         let first: [u16; 3] = free_ports().unwrap();
         let second: [u16; 3] = free_ports().unwrap();
         let all: BTreeSet<_> = first.iter().chain(&second).collect();
         assert_eq!(all.len(), 6);
+        assert!(all.into_iter().all(|port| port + 10_000 < 32_768));
     }
 }
