@@ -81,6 +81,19 @@ pub enum Task {
     /// JSON object with the join data, an address at which an ordinary browser joins,
     /// and the address that takes orders. It goes on until it is stopped.
     Meeting(ServeArgs),
+    /// Measure this recorder beside others' commands, on this machine
+    ///
+    /// Runs the program `bench` that is built beside this one, with all arguments that
+    /// follow; `recorder bench --help` is its own help. docs/bench.md tells of the figures.
+    #[command(disable_help_flag = true)]
+    Bench(BenchArgs),
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub struct BenchArgs {
+    /// What the bench is told
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    pub arguments: Vec<std::ffi::OsString>,
 }
 
 /// How a meeting is shown, and when an empty one ends.

@@ -95,6 +95,7 @@ pub enum Command {
     Verify(recovery::Verify),
     /// Serve a meeting with synthetic participants, and record nothing.
     Meeting(meeting::Serve),
+    Bench(Vec<std::ffi::OsString>),
 }
 
 /// Everything about one recording. Pass on the piece that is needed, not the whole.
@@ -252,6 +253,7 @@ pub fn resolve(
         Some(Task::Recover(args)) => recovery::recover(&mut reader, args).map(Command::Recover),
         Some(Task::Verify(args)) => recovery::verify(&mut reader, args).map(Command::Verify),
         Some(Task::Meeting(args)) => meeting::serve(&mut reader, args).map(Command::Meeting),
+        Some(Task::Bench(args)) => Ok(Command::Bench(args.arguments)),
         None if reader.is_pre_warm() => Ok(Command::PreWarm),
         None => config(&mut reader, cli, now).map(Box::new).map(Command::Record),
     };

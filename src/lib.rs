@@ -17,6 +17,8 @@
 //! Without the feature `record` there is only what recovery needs.
 
 #[cfg(feature = "record")]
+pub mod bench;
+#[cfg(feature = "record")]
 pub mod browser;
 #[cfg(feature = "record")]
 pub mod capture;

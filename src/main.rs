@@ -72,6 +72,9 @@ async fn process(started: Instant) -> ExitCode {
                 Err(error) => refuse(FAILED, &scrub(&chain(&error))),
             }
         }
+        Ok(Command::Bench(arguments)) => {
+            refuse(FAILED, &chain(&recorder::bench::become_bench(&arguments)))
+        }
         Ok(Command::Record(config)) => {
             logging::init(&config.logging);
             record(&config, started, stops).await

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use super::coder::{Coder, Ended};
 use super::grid::{Grid, Step, slot};
 use super::held::Held;
+use super::planar::Supply;
 use super::screen::{Error, Screen};
 use crate::config::Size;
 use gstreamer as gst;
@@ -66,13 +67,13 @@ enum Order {
 }
 
 impl Grabber {
-    /// Connects to the display and waits for [`Grabber::film`]. The memory of so many
-    /// `pictures` is made ready; `failed` is called once if the display is lost.
+    /// Connects to the display and waits for [`Grabber::film`]. There is memory for so many
+    /// `pictures`; `failed` is called once if the display is lost.
     pub(super) fn start(
         display: &str,
         size: Size,
         fps: u32,
-        pictures: usize,
+        pictures: Supply,
         coder: Coder,
         counts: Arc<Counts>,
         failed: impl FnOnce(Error) + Send + 'static,

@@ -140,19 +140,20 @@ pub struct Capture {
     encoder: VideoEncoder,
     pictures: Arc<display::Counts>,
     coder_counts: Arc<coder::Counts>,
-    counters: Arc<Counters>,
+    sound: Arc<Sound>,
     loudness: watch::Receiver<Loudness>,
     bus: JoinHandle<()>,
 }
 
+/// The sound on its way through the graph.
 #[derive(Debug, Default)]
-struct Counters {
-    sound_kept: AtomicBool,
-    sound_gaps: AtomicU64,
+struct Sound {
+    is_kept: AtomicBool,
+    gaps: AtomicU64,
     drift: Mutex<Drift>,
 }
 
-impl Counters {
+impl Sound {
     fn drift(&self) -> std::sync::MutexGuard<'_, Drift> {
         self.drift.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -167,11 +168,11 @@ impl Capture {
     ) -> Result<(Self, mpsc::Receiver<Media>), Error> {
         gst::init().map_err(Error::Init)?;
         let graph = pipeline::build(settings)?;
-        let counters = Arc::new(Counters::default());
-        watch_sound(&graph, &counters);
+        let sound = Arc::new(Sound::default());
+        watch_sound(&graph, &sound);
         let (sender, receiver) = mpsc::channel(SAMPLES_IN_TRANSIT);
         sender.try_send(Media::Track(sample::audio_config())).expect("the channel is empty");
-        forward_sound(&graph.audio_sink, sender.clone(), &counters);
+        forward_sound(&graph.audio_sink, sender.clone(), &sound);
         let coder_counts = Arc::new(coder::Counts::default());
         let coder = Coder::new(&graph.pipeline, settings, sender, Arc::clone(&coder_counts))?;
         let (level, loudness) = watch::channel(Loudness::default());
@@ -182,7 +183,7 @@ impl Capture {
             &settings.display,
             settings.size,
             settings.fps,
-            pipeline::pictures_in_memory(settings.fps, settings.threads),
+            pipeline::supply(settings.fps, settings.threads),
             coder,
             Arc::clone(&pictures),
             move |error| {
@@ -195,14 +196,14 @@ impl Capture {
         let bus = tokio::spawn(bus::watch(bus, events, level));
         let grabber = Mutex::new(Some(grabber));
         let capture =
-            Self { graph, grabber, encoder, pictures, coder_counts, counters, loudness, bus };
+            Self { graph, grabber, encoder, pictures, coder_counts, sound, loudness, bus };
         capture.graph.pipeline.set_state(gst::State::Playing).map_err(Error::Start)?;
         Ok((capture, receiver))
     }
 
     /// From now on pictures and sound are kept.
     pub fn start(&self) {
-        self.counters.sound_kept.store(true, Ordering::Relaxed);
+        self.sound.is_kept.store(true, Ordering::Relaxed);
         self.with_grabber(Grabber::film);
     }
 
@@ -253,7 +254,7 @@ impl Capture {
 
     /// How often the sound was interrupted because nobody took it in time.
     pub fn sound_gaps(&self) -> u64 {
-        self.counters.sound_gaps.load(Ordering::Relaxed)
+        self.sound.gaps.load(Ordering::Relaxed)
     }
 
     pub fn loudness(&self) -> Loudness {
@@ -287,13 +288,13 @@ pub fn check() -> Result<String, Error> {
 ///
 /// Not by a `valve`: one that opens makes the source agree on its format anew,
 /// and a `pulsesrc` that had not yet done so then never does.
-fn watch_sound(graph: &pipeline::Graph, counters: &Arc<Counters>) {
+fn watch_sound(graph: &pipeline::Graph, sound: &Arc<Sound>) {
     let source = graph.audio_source.downgrade();
     let pad = graph.audio_source.static_pad("src").expect("a source has a source pad");
-    let counters = Arc::clone(counters);
+    let sound = Arc::clone(sound);
     let first = AtomicBool::new(true);
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        if !counters.sound_kept.load(Ordering::Relaxed) {
+        if !sound.is_kept.load(Ordering::Relaxed) {
             return gst::PadProbeReturn::Drop;
         }
         let starts_anew =
@@ -301,10 +302,10 @@ fn watch_sound(graph: &pipeline::Graph, counters: &Arc<Counters>) {
         // The first one that is kept follows a gap of our own making.
         let is_first = first.swap(false, Ordering::Relaxed);
         if starts_anew && !is_first {
-            counters.sound_gaps.fetch_add(1, Ordering::Relaxed);
+            sound.gaps.fetch_add(1, Ordering::Relaxed);
         }
         if let (Some((now, end)), false) = (arrival(&source, info.buffer()), is_first) {
-            counters.drift().arrived(now, end);
+            sound.drift().arrived(now, end);
         }
         gst::PadProbeReturn::Ok
     });
@@ -322,8 +323,8 @@ fn arrival(
 }
 
 /// Hands the coded sound to the writer. A full channel holds the encoder.
-fn forward_sound(sink: &gst_app::AppSink, sender: mpsc::Sender<Media>, counters: &Arc<Counters>) {
-    let counters = Arc::clone(counters);
+fn forward_sound(sink: &gst_app::AppSink, sender: mpsc::Sender<Media>, sound: &Arc<Sound>) {
+    let sound = Arc::clone(sound);
     let step = 1_000_000_000 / i64::from(SAMPLE_RATE);
     // Dropped at the end of the stream: that is what closes the channel.
     let sender = Arc::new(Mutex::new(Some(sender)));
@@ -337,7 +338,7 @@ fn forward_sound(sink: &gst_app::AppSink, sender: mpsc::Sender<Media>, counters:
                 gst::element_error!(sink, gst::StreamError::Encode, ("{error}"));
                 gst::FlowError::Error
             })?;
-            let correction = counters.drift().correction(step);
+            let correction = sound.drift().correction(step);
             sample.presentation.0 += correction;
             sample.decode.0 += correction;
             sender.blocking_send(Media::Sample(sample)).map_err(|_| gst::FlowError::Eos)?;
@@ -358,4 +359,50 @@ fn missing_text(missing: &[(&str, &str)]) -> String {
         .map(|(name, package)| format!("{name} (Debian package {package})"))
         .collect();
     elements.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sound_gets_the_time_of_the_clock_and_not_of_its_count() {
+        const FRAMES: i64 = 4000;
+        let frame = |number: i64| number * 1024 * 1_000_000_000 / i64::from(SAMPLE_RATE);
+        gst::init().unwrap();
+        let caps = gst::Caps::builder("audio/mpeg").build();
+        let source = gst_app::AppSrc::builder().caps(&caps).format(gst::Format::Time).build();
+        let sink = gst_app::AppSink::builder().sync(false).build();
+        let pipeline = gst::Pipeline::new();
+        pipeline.add_many([source.upcast_ref::<gst::Element>(), sink.upcast_ref()]).unwrap();
+        source.link(&sink).unwrap();
+        let sound = Arc::new(Sound::default());
+        // Ten minutes that were counted too fast by 100 millionths.
+        for block in 0..60_000 {
+            let end = block * 10_000_000;
+            sound.drift().arrived(end - end / 10_000, end);
+        }
+        let (sender, mut receiver) = mpsc::channel(SAMPLES_IN_TRANSIT);
+        forward_sound(&sink, sender, &sound);
+        pipeline.set_state(gst::State::Playing).unwrap();
+        for number in 0..FRAMES {
+            let mut coded = gst::Buffer::from_slice([0u8; 8]);
+            let time = gst::ClockTime::from_nseconds(u64::try_from(frame(number)).unwrap());
+            coded.get_mut().unwrap().set_pts(time);
+            source.push_buffer(coded).unwrap();
+        }
+        source.end_of_stream().unwrap();
+        let mut corrections = vec![];
+        while let Some(Media::Sample(sample)) = receiver.blocking_recv() {
+            // What the encoder puts in front is taken off each.
+            let number = i64::try_from(corrections.len()).unwrap();
+            corrections.push(sample.presentation.0 + frame(1) - frame(number));
+        }
+        pipeline.set_state(gst::State::Null).unwrap();
+        assert_eq!(corrections.len(), usize::try_from(FRAMES).unwrap());
+        // By a sample from frame to frame, and so not at once.
+        assert!((-21_000..0).contains(&corrections[0]), "{}", corrections[0]);
+        let last = corrections[corrections.len() - 1];
+        assert!((-60_000_000..-58_000_000).contains(&last), "{last}");
+    }
 }

@@ -14,6 +14,7 @@ use gstreamer::glib;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
+use super::planar::Supply;
 use super::{Error, Settings, held};
 use crate::children::sound::SAMPLE_RATE;
 
@@ -26,7 +27,7 @@ pub(super) const AUDIO_LEVEL: &str = "level";
 pub(super) const WAITING_PICTURES: u64 = 2;
 /// More that may wait for a moment: an encoder that has looked ahead for the first time has
 /// a third of a second of work to do at once, while the browser has just begun.
-pub(super) const SPARE_PICTURES: usize = 16;
+const SPARE_PICTURES: usize = 16;
 /// Sound that may wait: it costs nothing, and a gap in it is heard.
 const WAITING_SOUND: gst::ClockTime = gst::ClockTime::from_seconds(2);
 
@@ -292,12 +293,13 @@ pub(super) fn pictures_in_encoder(fps: u32, threads: u32) -> u32 {
     look_ahead(fps) + B_FRAMES + threads
 }
 
-/// Pictures whose memory is ready before there is haste: those that wait for the encoder or
-/// are in it, which keeps the memory of each until it is coded; those that are held back
-/// before; one being made, one kept to be shown again, and two more.
-pub(super) fn pictures_in_memory(fps: u32, threads: u32) -> usize {
+/// Pictures there has to be memory for: those that wait for the encoder or are in it, which
+/// keeps the memory of each until it is coded; those that are held back before; one being
+/// made, one kept to be shown again, and two more.
+pub(super) fn supply(fps: u32, threads: u32) -> Supply {
     let waiting = u32::try_from(WAITING_PICTURES).expect("a small constant");
-    (pictures_in_encoder(fps, threads) + waiting + held::length(fps) + 4) as usize
+    let ready = pictures_in_encoder(fps, threads) + waiting + held::length(fps) + 4;
+    Supply { ready: ready as usize, spare: SPARE_PICTURES }
 }
 
 fn make<'a>(element: &'a str, name: &'a str) -> gst::element_factory::ElementBuilder<'a> {

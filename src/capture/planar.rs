@@ -75,6 +75,15 @@ pub(super) struct Pool(Free);
 
 type Free = Arc<Mutex<Vec<Vec<u8>>>>;
 
+/// How many pictures a pool has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Supply {
+    /// The memory of these is there at once, before there is haste.
+    pub(super) ready: usize,
+    /// That of these is found when it is needed.
+    pub(super) spare: usize,
+}
+
 /// The memory of one picture. Going back to its pool is its `Drop`.
 #[derive(Debug)]
 pub(super) struct Picture {
@@ -83,9 +92,8 @@ pub(super) struct Picture {
 }
 
 impl Pool {
-    /// The memory of so many is `ready` now, before there is haste; `spare` more are found
-    /// when they are needed.
-    pub(super) fn new(ready: usize, spare: usize, len: usize) -> Self {
+    /// Of pictures of `len` bytes.
+    pub(super) fn new(Supply { ready, spare }: Supply, len: usize) -> Self {
         // Zeros would not be written.
         let fills = std::iter::repeat_n(0, spare).chain(std::iter::repeat_n(16, ready));
         Self(Arc::new(Mutex::new(fills.map(|fill| vec![fill; len]).collect())))
@@ -172,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_picture_goes_back_to_its_pool_and_outlives_it() {
-        let pool = Pool::new(0, 1, 16);
+        let pool = Pool::new(Supply { ready: 0, spare: 1 }, 16);
         let picture = pool.lend().unwrap();
         assert!(pool.lend().is_none(), "it is lent out");
         drop(picture);

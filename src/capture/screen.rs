@@ -18,8 +18,7 @@ use x11rb::protocol::xproto::{
 use x11rb::rust_connection::RustConnection;
 
 use super::areas::{self, Area};
-use super::pipeline::SPARE_PICTURES;
-use super::planar::{Layout, PIXEL, Picture, Pool};
+use super::planar::{Layout, PIXEL, Picture, Pool, Supply};
 use super::shared::Shared;
 use crate::config::Size;
 
@@ -80,7 +79,7 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    pub(super) fn open(display: &str, size: Size, pictures: usize) -> Result<Self, Error> {
+    pub(super) fn open(display: &str, size: Size, pictures: Supply) -> Result<Self, Error> {
         let (connection, number) = x11rb::connect(Some(display))
             .map_err(|source| Error::Connect { display: display.into(), source })?;
         let screen = &connection.setup().roots[number];
@@ -107,7 +106,7 @@ impl Screen {
         let segment = connection.generate_id()?;
         connection.shm_attach_fd(segment, file, false)?.check()?;
         let layout = Layout::new(size);
-        let pool = Pool::new(pictures, SPARE_PICTURES, layout.len);
+        let pool = Pool::new(pictures, layout.len);
         Ok(Self {
             connection,
             root,
@@ -276,7 +275,7 @@ mod tests {
             search_path: "/usr/bin:/bin".into(),
         };
         let display = Display::start(&tools, SIZE).await.unwrap();
-        let mut screen = Screen::open(display.name(), SIZE, 4).unwrap();
+        let mut screen = Screen::open(display.name(), SIZE, Supply { ready: 4, spare: 0 }).unwrap();
         let painter = Painter::new(display.name());
         painter.fill(0, 0, 640, 360, 0);
 

@@ -1,6 +1,8 @@
 //! The process as it is called: by a container's variables or by flags, and what
 //! it says on which stream.
 
+use std::os::unix::fs::symlink;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use recorder::local::{BUCKET, Credentials, Server};
@@ -69,6 +71,28 @@ async fn a_flag_that_does_not_exist_is_a_wrong_setting() {
     assert_eq!(ended.status.code(), Some(2), "{}", ended.log);
     assert_eq!(ended.stdout, "");
     assert!(ended.log.contains("--no-such-flag"), "{}", ended.log);
+}
+
+#[tokio::test]
+async fn the_bench_is_the_program_beside_it() {
+    let site = Site::new().await;
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let recorder = dir.path().join("recorder");
+    std::fs::hard_link(env!("CARGO_BIN_EXE_recorder"), &recorder).unwrap();
+    let asked = ["bench", "--workload", "clip", "--help"];
+    let mut command = site.program(recorder.to_str().unwrap());
+    command.args(asked);
+    let ended = site.run(command).await;
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+    assert!(ended.log.contains("cargo build -p test-media --bin bench"), "{}", ended.log);
+
+    symlink("/bin/echo", dir.path().join("bench")).unwrap();
+    let mut command = site.program(recorder.to_str().unwrap());
+    command.args(asked);
+    let ended = site.run(command).await;
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
+    let told = format!("--recorder {} --workload clip --help", recorder.display());
+    assert_eq!(ended.stdout.trim(), told);
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use aws_sdk_s3::Client;
 use recorder::config::environment;
 use recorder::local::{BUCKET, Credentials, Server};
 use recorder::recovery::bucket::Bucket;
-use recorder::recovery::{self, Rules};
+use recorder::recovery::{self, Outcome, Rules};
 use recorder::verify::verify;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -362,6 +362,73 @@ async fn a_damaged_recording_is_told_from_a_good_one() {
         let told = ended.stdout + &ended.log;
         assert!(told.contains(said), "{name}: {told}");
     }
+}
+
+/// What a recorder had sent when it was killed may be stored after its parts were listed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_that_is_replaced_while_it_is_recovered_is_looked_at_again() {
+    let site = Site::new().await;
+    let film = site.path("film.mp4");
+    make_film(&film);
+    let ours = || Credentials { access_key: "film".into(), secret_key: "secret".into() };
+    let server = Server::start(&site.output(), ours()).await.unwrap();
+    let stage = Stage {
+        endpoint: server.endpoint(),
+        bucket: BUCKET,
+        client: client(&server.endpoint(), "film", "secret").await,
+        film,
+        dir: site.path("tmp"),
+        credentials: ["film".into(), "secret".into()],
+        lasting: 1,
+    };
+    let bucket = Bucket::new(stage.client.clone(), BUCKET);
+    let mut feeder = Feed::start(&stage, &stage.endpoint, "killed.mp4", 20, Trouble::Kill);
+    let first = async || {
+        let open = bucket.open_uploads("killed.mp4").await.unwrap();
+        let parts = bucket.parts(open.first()?).await.unwrap();
+        parts?.into_iter().next()
+    };
+    while first().await.is_none() {
+        feeder.until(0).await;
+    }
+    feeder.kill().await;
+    let part = first().await.unwrap();
+    assert_eq!(part.number, 1);
+    let files = std::fs::read_dir(&site.open_uploads()[0]).unwrap();
+    let mut contents = files.map(|file| std::fs::read(file.unwrap().path()).unwrap());
+    let whole = contents.find(|bytes| bytes.len() as u64 == part.bytes).unwrap();
+
+    let put = async |key: &str, id: &str, bytes: &[u8]| {
+        let part = stage.client.upload_part().bucket(BUCKET).key(key).upload_id(id);
+        part.part_number(1).body(bytes.to_vec().into()).send().await.unwrap();
+    };
+    let begun = async |key: &str, bytes: &[u8]| {
+        let upload = stage.client.create_multipart_upload().bucket(BUCKET).key(key).send();
+        let id = upload.await.unwrap().upload_id.unwrap();
+        put(key, &id, bytes).await;
+        id
+    };
+    let rules = Rules { older_than: Duration::ZERO, force: true, held_in: None };
+    begun("whole.mp4", &whole).await;
+    recovery::recover(&bucket, "whole.mp4", None, &rules).await.unwrap();
+    let expected = length(&stage, &bucket, "whole.mp4", "the whole part").await;
+
+    // Half of it is stored when the recovery looks, the whole when it completes.
+    let id = begun("film.mp4", &whole[..whole.len() / 2]).await;
+    let proxy = Proxy::start(&stage.endpoint, 0).await;
+    proxy.set(Weather::Held);
+    let behind = Bucket::new(client(&proxy.endpoint, "film", "secret").await, BUCKET);
+    let replace = async {
+        proxy.held().await;
+        put("film.mp4", &id, &whole).await;
+        proxy.set(Weather::Fine);
+    };
+    let recovery = recovery::recover(&behind, "film.mp4", None, &rules);
+    let (recovered, ()) = tokio::join!(recovery, replace);
+    assert_eq!(recovered.unwrap().outcome, Outcome::Recovered);
+    let found = length(&stage, &bucket, "film.mp4", "the replaced part").await;
+    assert_eq!(found.to_bits(), expected.to_bits(), "{found} s of {expected} s");
+    server.stop().await;
 }
 
 /// One recording with its trouble; returns the seconds of film that were lost.

@@ -38,12 +38,16 @@ pub(crate) enum Weather {
     Slow(u64),
     /// Nobody answers at this address.
     Away,
+    /// Completions wait until the weather changes.
+    Held,
 }
 
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) endpoint: String,
     weather: watch::Sender<Weather>,
+    /// Whether a completion has come that was held.
+    has_held: watch::Receiver<bool>,
     task: JoinHandle<()>,
 }
 
@@ -54,26 +58,32 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
         let (weather, told) = watch::channel(Weather::Fine);
+        let (holds, has_held) = watch::channel(false);
         let chance = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (upstream, told) = (upstream.clone(), told.clone());
+                let (upstream, told, holds) = (upstream.clone(), told.clone(), holds.clone());
                 let chance = Arc::clone(&chance);
                 tokio::spawn(async move {
                     let away = |weather: &Weather| *weather == Weather::Away;
                     let mut gone = told.clone();
                     tokio::select! {
                         () = async { drop(gone.wait_for(away).await) } => {}
-                        passed = pass(client, &upstream, &told, &chance) => drop(passed),
+                        passed = pass(client, &upstream, &told, &holds, &chance) => drop(passed),
                     }
                 });
             }
         });
-        Self { endpoint: format!("http://{address}"), weather, task }
+        Self { endpoint: format!("http://{address}"), weather, has_held, task }
     }
 
     pub(crate) fn set(&self, weather: Weather) {
         self.weather.send_replace(weather);
+    }
+
+    /// Waits until a completion is held.
+    pub(crate) async fn held(&self) {
+        self.has_held.clone().wait_for(|has_held| *has_held).await.unwrap();
     }
 }
 
@@ -87,6 +97,7 @@ async fn pass(
     mut client: TcpStream,
     upstream: &str,
     told: &watch::Receiver<Weather>,
+    holds: &watch::Sender<bool>,
     chance: &Mutex<fastrand::Rng>,
 ) -> std::io::Result<()> {
     let mut head = Vec::new();
@@ -105,6 +116,11 @@ async fn pass(
         _ => None,
     };
     let is_completion = text.starts_with("POST ") && text.contains("uploadId=");
+    if is_completion && weather == Weather::Held {
+        holds.send_replace(true);
+        // Only the end of the proxy is an error.
+        drop(told.clone().wait_for(|weather| *weather != Weather::Held).await);
+    }
     let error = |status: u16, code: &str| {
         let body = format!("<Error><Code>{code}</Code><Message>a fault</Message></Error>");
         let length = body.len();

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::process::{ChildStdout, Command, ExitStatus};
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -93,11 +93,6 @@ impl Child {
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line).map_err(watch_error)?;
         Ok(line.trim_end().to_owned())
-    }
-
-    /// Takes the child's piped output.
-    pub fn output(&mut self) -> Option<ChildStdout> {
-        self.inner.stdout.take()
     }
 
     /// How the child ended, or `None` when it still runs after `limit`.

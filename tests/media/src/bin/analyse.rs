@@ -5,13 +5,18 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use test_media::analysis::analyse;
+use test_media::analysis::judge;
+use test_media::observation::observe;
+use test_media::workload::Workload;
 
-/// Measures a recording of the clip or of the recorder's test page
+/// Measures a recording of the recorder's test page, or of a page of the bench
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The recording
     file: PathBuf,
+    /// The page it shows, in 1920x1080; the test page or the clip if not given
+    #[arg(long)]
+    workload: Option<Workload>,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -19,7 +24,8 @@ struct Arguments {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let analysis = analyse(&arguments.file)?;
+    let region = arguments.workload.and_then(|workload| workload.region(1920, 1080));
+    let analysis = judge(&observe(&arguments.file, region)?);
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&analysis)?);
     } else {

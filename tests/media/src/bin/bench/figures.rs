@@ -38,7 +38,7 @@ fn to_f64(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }
 
-pub(crate) const FIGURES: [Figure; 14] = [
+pub(crate) const FIGURES: [Figure; 15] = [
     drawn(figure("capture+encode, cores", 2, |run| Some(run.cores.recorder)), "capture", Some(0.6)),
     figure("with Firefox, cores", 2, |run| Some(run.cores.recorder + run.cores.browser)),
     drawn(figure("everything, cores", 2, |run| Some(run.cores.total())), "everything", Some(1.5)),
@@ -61,6 +61,7 @@ pub(crate) const FIGURES: [Figure; 14] = [
         (run.analysis.seconds > 0.0).then(|| f64::from(bits) / run.analysis.seconds)
     }),
     figure("peak memory, MiB", 0, |run| u32::try_from(run.peak_memory? >> 20).ok().map(f64::from)),
+    figure("stop, s", 2, |run| run.stop_seconds),
     figure("load before", 2, |run| run.load_before.parse().ok()),
 ];
 

@@ -34,6 +34,9 @@ const EDGE: Duration = Duration::from_secs(3);
 const PAGE_PATIENCE: Duration = Duration::from_secs(90);
 const END_PATIENCE: Duration = Duration::from_secs(90);
 
+/// Beside its recording: what ours says at its end.
+const REPORT: &str = "report";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Recorder {
@@ -65,6 +68,8 @@ pub(crate) struct Run {
     pub(crate) jitter_ms: Option<f64>,
     /// Likeness to the clip, in decibels.
     pub(crate) ssim_db: Option<f64>,
+    /// From the word to end until the file is complete.
+    pub(crate) stop_seconds: Option<f64>,
     /// What the recorder says about itself.
     pub(crate) report: Option<serde_json::Value>,
 }
@@ -102,6 +107,7 @@ struct Film {
     file: PathBuf,
     looks: Vec<Look>,
     ended: Instant,
+    stop_seconds: Option<f64>,
     report: Option<serde_json::Value>,
 }
 
@@ -165,7 +171,7 @@ impl Bench {
     /// One recording by ours, looked at minute by minute.
     pub(crate) fn soak(&self, workload: Workload) -> anyhow::Result<Soak> {
         let film = self.record_with_ours(workload, 1).and_then(Recording::ended)?;
-        let Film { file, looks, ended, report } = film;
+        let Film { file, looks, ended, report, .. } = film;
         let begun = ended.checked_sub(self.length()).context("the clock has only just started")?;
         let observation = observe(&file, workload.region(self.size.0, self.size.1))?;
         let whole = judge(&observation);
@@ -226,7 +232,7 @@ impl Bench {
         load_before: String,
         film: Film,
     ) -> anyhow::Result<Run> {
-        let Film { file, looks, ended, report } = film;
+        let Film { file, looks, ended, stop_seconds, report } = film;
         // Counted from the end: nobody knows from outside when ours began to record.
         let before_end = |time| ended.checked_sub(time).context("the clock has only just started");
         let (from, to) = (before_end(self.length().saturating_sub(EDGE))?, before_end(EDGE)?);
@@ -252,6 +258,7 @@ impl Bench {
             analysis,
             jitter_ms: numbers::jitter_ms(&observation.pictures),
             ssim_db,
+            stop_seconds,
             report,
         })
     }
@@ -287,7 +294,8 @@ impl Bench {
         let ended = Instant::now();
         child.interrupt();
         child.end(END_PATIENCE)?;
-        Ok(Film { file, looks: meter.finish(), ended, report: None })
+        let stop_seconds = Some(ended.elapsed().as_secs_f64());
+        Ok(Film { file, looks: meter.finish(), ended, stop_seconds, report: None })
     }
 
     /// Our recorder, which brings everything but the page.
@@ -311,7 +319,8 @@ impl Bench {
         if let Some(firefox) = &self.firefox {
             ours.arg("--firefox").arg(firefox);
         }
-        ours.stdin(Stdio::null()).stdout(Stdio::piped());
+        // Not a pipe: the report of an hour is more than one holds, and is read at the end.
+        ours.stdin(Stdio::null()).stdout(File::create(folder.join(REPORT))?);
         ours.stderr(File::create(folder.join("log"))?);
         let child = Child::start("recorder", &mut ours)?;
         let meter = Meter::start(vec![child.id()]);
@@ -375,15 +384,17 @@ struct Recording {
 impl Recording {
     fn ended(self) -> anyhow::Result<Film> {
         let Self { mut child, meter, folder, patience } = self;
-        let mut output = child.output().context("its output is piped")?;
         let status = child.end(patience)?;
         let ended = Instant::now();
         let looks = meter.finish();
-        let mut report = String::new();
-        output.read_to_string(&mut report)?;
         ensure!(status.success(), "it ended with {status}, see {}", folder.join("log").display());
         let file = only_recording(&folder)?;
-        Ok(Film { file, looks, ended, report: serde_json::from_str(&report).ok() })
+        let report = fs::read(folder.join(REPORT))?;
+        let report: Option<serde_json::Value> = serde_json::from_slice(&report).ok();
+        // It ends by itself, and knows best when that began.
+        let stop_seconds =
+            report.as_ref().and_then(|report| report["times"]["stop_seconds"].as_f64());
+        Ok(Film { file, looks, ended, stop_seconds, report })
     }
 }
 
