@@ -4,11 +4,17 @@
 // come out. It must not know the SDK or WebRTC.
 
 /**
- * How long the sound is held at least, in ms, after the first seconds. Nobody answers a
- * recording, so it can wait for packets that are late, and for a busy machine, longer than
- * a conversation could.
+ * How long the sound is held, in ms, where nobody needs longer. Nobody answers a recording, so
+ * it can wait for packets that are late, and for a busy machine, longer than a conversation
+ * could.
  */
-export const SOUND_HOLD_MS = 100;
+export const SOUND_HOLD_MS = 76;
+
+/**
+ * So much more or less it is held to be in step: pictures are seen in turns of the browser, and
+ * the sound follows the turn that they have got. Hardly more than half a turn.
+ */
+const EITHER_WAY_MS = 24;
 
 /**
  * From its buffer sound has farther to go than a picture has from its turn of the browser, by
@@ -19,12 +25,6 @@ export const SOUND_HOLD_MS = 100;
  */
 const FARTHER_MS = 38;
 
-/**
- * So long the sound is in its buffer in the first seconds. It is not held at first: what came
- * while the browser opened its output would take seconds to be played off.
- */
-const SOUND_BEGINS_MS = 60;
-
 /** Neither waits longer for the other: who has such a connection is late anyway. */
 const LONGEST_HOLD_MS = 500;
 
@@ -32,8 +32,11 @@ const LONGEST_HOLD_MS = 500;
  * What moves by less than this stays as it is, and nothing moves by more in one reading: a
  * picture that is to be held longer stands still meanwhile.
  */
-const LEAST_STEP_MS = 12;
+const LEAST_STEP_MS = { sound: 3, pictures: 12 };
 const MOST_STEP_MS = 20;
+
+/** This part of what sound and pictures are apart is made up for in one reading. */
+const PART = 0.5;
 
 /** Readings for which the sound waits for a picture that was slow, and may be so again. */
 const MEMORY = 30;
@@ -58,32 +61,46 @@ const NOTHING: Buffered = { delay: 0, count: 0, least: 0, processing: 0, decoded
 export interface Hold {
   /** How long the sound is to be held. */
   sound: number;
-  /** How old pictures should be when they are seen. */
+  /** How old pictures should be when they are seen, half a turn either way. */
   pictures: number;
 }
+
+const AT_FIRST: Hold = { sound: SOUND_HOLD_MS, pictures: SOUND_HOLD_MS + FARTHER_MS };
 
 export class LipSync {
   private readonly before = new Map<string, Buffered>();
   /** How long the slowest picture took, in the last readings. */
   private readonly slowest: number[] = [];
-  private held: Hold = { sound: 0, pictures: SOUND_BEGINS_MS + FARTHER_MS };
+  private held = AT_FIRST;
 
   get hold(): Hold {
     return this.held;
   }
 
-  /** With each reading of the sound's stream and the pictures', by their names. */
-  next(sound: readonly [string, Buffered] | undefined, pictures: ReadonlyMap<string, Buffered>): Hold {
+  /**
+   * With each reading of the sound's stream and the pictures', by their names, and how old the
+   * pictures have been in their turns.
+   */
+  next(
+    sound: readonly [string, Buffered] | undefined,
+    pictures: ReadonlyMap<string, Buffered>,
+    age: number | undefined,
+  ): Hold {
     const heard = sound && this.since(...sound);
     const seen = [...pictures].flatMap(([id, one]) => this.since(id, one) ?? []);
     this.forget(sound ? [sound[0], ...pictures.keys()] : [...pictures.keys()]);
     this.slowest.push(Math.max(0, ...seen.map((one) => one.least + one.decoding)));
     this.slowest.splice(0, this.slowest.length - MEMORY);
-    // The slowest picture decides how long the sound waits, and the sound how long all
-    // pictures do: decoding is within the time that a picture is held.
+    // Whoever needs the longest decides for all: decoding is within the time that a picture
+    // is held.
+    const needed = within(SOUND_HOLD_MS, Math.max(heard?.least ?? 0, ...this.slowest));
+    // As pictures are, so the sound should be.
+    const early = heard && age !== undefined ? age - FARTHER_MS - heard.delay : 0;
+    const apart = this.held.sound + PART * early - needed;
+    const inStep = needed + Math.min(Math.max(apart, -EITHER_WAY_MS), EITHER_WAY_MS);
     this.held = {
-      sound: moved(this.held.sound, within(SOUND_HOLD_MS, Math.max(...this.slowest))),
-      pictures: heard ? moved(this.held.pictures, within(0, heard.delay + FARTHER_MS)) : this.held.pictures,
+      sound: moved(this.held.sound, inStep, LEAST_STEP_MS.sound),
+      pictures: moved(this.held.pictures, needed + FARTHER_MS, LEAST_STEP_MS.pictures),
     };
     return this.held;
   }
@@ -119,9 +136,9 @@ function within(least: number, wanted: number): number {
   return Math.min(Math.max(wanted, least), LONGEST_HOLD_MS);
 }
 
-function moved(from: number, to: number): number {
+function moved(from: number, to: number, least: number): number {
   const way = to - from;
-  if (Math.abs(way) < LEAST_STEP_MS) {
+  if (Math.abs(way) < least) {
     return from;
   }
   return Math.round(from + Math.sign(way) * Math.min(Math.abs(way), MOST_STEP_MS));

@@ -114,7 +114,7 @@ export async function join(
     // Each second, from the one call of getStats that the SDK makes anyhow.
     metricsDidReceive: (metrics) => {
       const report = metrics.getRTCStatsReport();
-      lips.next(...buffered(report));
+      lips.next(...buffered(report), turns.age);
       const sound = concealed(report);
       if (sound) {
         events.concealed(concealment.next(...sound));

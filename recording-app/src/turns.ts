@@ -57,6 +57,12 @@ export class Turns {
     }
   }
 
+  /** How old pictures are in their turns, all tracks together, in ms; nothing without any. */
+  get age(): number | undefined {
+    const ages = [...this.held.values()].map((held) => held.age);
+    return ages.length > 0 ? ages.reduce((sum, age) => sum + age, 0) / ages.length : undefined;
+  }
+
   /** How long the pictures of a track are to be held, in ms. */
   hold(track: string, wanted: number): number {
     return this.held.get(track)?.hold ?? until(wanted);

@@ -423,6 +423,15 @@ mod tests {
     /// Shows a new picture in the slots of `drawn` and the last in all others. What comes
     /// out, and how much of it was coded again.
     fn coded(slots: usize, drawn: &[usize], eased: Option<usize>) -> (Vec<Sample>, u64) {
+        coded_with(&settings(), slots, drawn, eased)
+    }
+
+    fn coded_with(
+        settings: &Settings,
+        slots: usize,
+        drawn: &[usize],
+        eased: Option<usize>,
+    ) -> (Vec<Sample>, u64) {
         gst::init().unwrap();
         let pipeline = gst::Pipeline::new();
         let bus = pipeline.bus().unwrap();
@@ -439,7 +448,7 @@ mod tests {
         });
         let (sender, mut media) = tokio::sync::mpsc::channel(slots + 1);
         let counts = Arc::new(Counts::default());
-        let mut coder = Coder::new(&pipeline, &settings(), sender, Arc::clone(&counts)).unwrap();
+        let mut coder = Coder::new(&pipeline, settings, sender, Arc::clone(&counts)).unwrap();
         pipeline.set_state(gst::State::Playing).unwrap();
         let stay = || false;
         for number in 0..slots {
@@ -517,10 +526,14 @@ mod tests {
     #[test]
     fn a_faster_encoder_takes_over_without_a_gap() {
         let drawn: Vec<_> = (0..100).collect();
-        let (samples, _) = coded(100, &drawn, Some(40));
-        assert_whole(&samples, 100);
-        let keys = samples.iter().filter(|sample| sample.sync).map(|key| key.presentation.0);
-        assert_eq!(keys.filter(|key| (key - slot(41)).abs() < 1000).count(), 1);
+        // With few processors and with many.
+        for threads in [1, 4] {
+            let settings = Settings { threads, ..settings() };
+            let (samples, _) = coded_with(&settings, 100, &drawn, Some(40));
+            assert_whole(&samples, 100);
+            let keys = samples.iter().filter(|sample| sample.sync).map(|key| key.presentation.0);
+            assert_eq!(keys.filter(|key| (key - slot(41)).abs() < 1000).count(), 1);
+        }
     }
 
     #[test]

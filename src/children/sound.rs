@@ -56,9 +56,12 @@ impl Sound {
                     // Where that is allowed; elsewhere it goes on without.
                     "--high-priority=yes",
                     "--realtime=yes",
+                    // A sink that can be rewound begins with a block of two seconds, and
+                    // takes from nobody until that is over: a film that is heard stands
+                    // still meanwhile, and a meeting's sound piles up.
                     &format!(
                         "--load=module-null-sink sink_name={SINK} rate={SAMPLE_RATE} channels=2 \
-                         format=float32le"
+                         format=float32le norewinds=yes"
                     ),
                     // The folder is open to this user only; that is the access control.
                     &format!(
