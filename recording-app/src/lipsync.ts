@@ -23,7 +23,7 @@ const EITHER_WAY_MS = 24;
  * recorder shows a picture before it was drawn. Not read at run time: an `AudioContext` alone
  * tells it, and of 18 meetings in which one did, one stood still for some seconds.
  */
-const FARTHER_MS = 38;
+export const FARTHER_MS = 38;
 
 /** Neither waits longer for the other: who has such a connection is late anyway. */
 const LONGEST_HOLD_MS = 500;
@@ -94,12 +94,14 @@ export class LipSync {
     // Whoever needs the longest decides for all: decoding is within the time that a picture
     // is held.
     const needed = within(SOUND_HOLD_MS, Math.max(heard?.least ?? 0, ...this.slowest));
-    // As pictures are, so the sound should be.
-    const early = heard && age !== undefined ? age - FARTHER_MS - heard.delay : 0;
-    const apart = this.held.sound + PART * early - needed;
-    const inStep = needed + Math.min(Math.max(apart, -EITHER_WAY_MS), EITHER_WAY_MS);
+    // As late as pictures are, so late the sound should be.
+    let wanted = needed;
+    if (heard && age !== undefined) {
+      const inStep = this.held.sound + PART * (age - FARTHER_MS - heard.delay);
+      wanted = Math.min(Math.max(inStep, needed - EITHER_WAY_MS), needed + EITHER_WAY_MS);
+    }
     this.held = {
-      sound: moved(this.held.sound, inStep, LEAST_STEP_MS.sound),
+      sound: moved(this.held.sound, wanted, LEAST_STEP_MS.sound),
       pictures: moved(this.held.pictures, needed + FARTHER_MS, LEAST_STEP_MS.pictures),
     };
     return this.held;

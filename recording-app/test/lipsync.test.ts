@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Buffered, type Hold, LipSync, SOUND_HOLD_MS } from "../src/lipsync";
+import { type Buffered, FARTHER_MS, type Hold, LipSync, SOUND_HOLD_MS } from "../src/lipsync";
 
 /** A stream whose every unit spent `delay` ms in the buffer and `decoding` ms after it. */
 class Stream {
@@ -25,60 +25,88 @@ const times = (count: number, reading: () => Hold): Hold[] => Array.from({ lengt
 
 describe("what is held", () => {
   it("begins in step", () => {
-    expect(new LipSync().hold).toEqual({ sound: 0, pictures: 98 });
+    const { sound, pictures } = new LipSync().hold;
+    expect([sound, pictures - sound]).toEqual([SOUND_HOLD_MS, FARTHER_MS]);
   });
 
-  it("lets pictures take as long as the sound with its way to the output, in small steps and by the last reading alone", () => {
+  it("lets the sound be as late as pictures are in the turns they have got", () => {
+    for (const age of [SOUND_HOLD_MS + FARTHER_MS - 16, SOUND_HOLD_MS + FARTHER_MS, SOUND_HOLD_MS + FARTHER_MS + 17]) {
+      const [lips, sound, picture] = [new LipSync(), new Stream(), new Stream()];
+      // A buffer in which sound stays a little less long than it is told.
+      const delay = (): number => lips.hold.sound - 7;
+      times(12, () => lips.next(["a", sound.read(48_000, delay(), 40)], pictures(picture.read(30, 20, 12, 6)), age));
+      expect(Math.abs(delay() + FARTHER_MS - age)).toBeLessThanOrEqual(6);
+      expect(lips.hold.pictures).toBe(SOUND_HOLD_MS + FARTHER_MS);
+    }
+  });
+
+  it("moves the sound by no more than half a turn for that", () => {
     const [lips, sound, picture] = [new LipSync(), new Stream(), new Stream()];
-    const late = (delay: number) => (): Hold =>
-      lips.next(["a", sound.read(48_000, delay, 40)], pictures(picture.read(30, 20, 12, 6)));
-    expect(times(6, late(180)).map((hold) => hold.pictures)).toEqual([118, 138, 158, 178, 198, 218]);
-    expect(times(4, late(130)).map((hold) => hold.pictures)).toEqual([198, 178, 178, 178]);
-    expect(lips.hold.sound).toBe(SOUND_HOLD_MS);
+    const held = (delay: number, age: number): number => {
+      times(12, () => lips.next(["a", sound.read(48_000, delay, 40)], pictures(picture.read(30, 20, 12, 6)), age));
+      return lips.hold.sound - SOUND_HOLD_MS;
+    };
+    expect([held(180, 110), held(20, 110)]).toEqual([-24, 24]);
+  });
+
+  it("lets everything wait for sound that the network makes wait", () => {
+    const [lips, sound, picture] = [new LipSync(), new Stream(), new Stream()];
+    const late = (least: number) => (): Hold =>
+      lips.next(["a", sound.read(48_000, least, least)], pictures(picture.read(30, 20, 12, 6)), undefined);
+    const first = SOUND_HOLD_MS + FARTHER_MS;
+    expect(times(4, late(126)).map((hold) => hold.pictures - first)).toEqual([20, 40, 40, 40]);
+    expect(lips.hold.sound).toBe(126);
+    expect(times(4, late(40)).map((hold) => hold.pictures - first)).toEqual([20, 0, 0, 0]);
   });
 
   it("lets the sound wait for the slowest picture, also while that stands still", () => {
     const [lips, sound, quick, slow] = [new LipSync(), new Stream(), new Stream(), new Stream()];
-    times(5, () => lips.next(["a", sound.read(48_000, 100, 40)], pictures(quick.read(30, 20, 12, 5))));
+    const look = (streams: Map<string, Buffered>): Hold => lips.next(["a", sound.read(48_000, 76, 40)], streams, undefined);
+    times(5, () => look(pictures(quick.read(30, 20, 12, 5))));
     const slide = (changes: number) => (): Hold =>
-      lips.next(["a", sound.read(48_000, 100, 40)], pictures(quick.read(30, 20, 12, 5), slow.read(changes, 150, 150, 10)));
-    expect(times(5, slide(5)).map((hold) => hold.sound)).toEqual([120, 140, 160, 160, 160]);
+      look(pictures(quick.read(30, 20, 12, 5), slow.read(changes, 150, 150, 10)));
+    expect(times(6, slide(5)).map((hold) => hold.sound)).toEqual([96, 116, 136, 156, 160, 160]);
     expect(new Set(times(29, slide(0)).map((hold) => hold.sound))).toEqual(new Set([160]));
     // Nobody is that slow any more.
-    expect(times(4, slide(0)).at(-1)?.sound).toBe(SOUND_HOLD_MS);
+    expect(times(6, slide(0)).at(-1)?.sound).toBe(SOUND_HOLD_MS);
   });
 
   it("lets the sound go on without a slow picture that has left", () => {
     const [lips, sound, slow] = [new LipSync(), new Stream(), new Stream()];
-    const hear = (streams: Map<string, Buffered>): Hold => lips.next(["a", sound.read(48_000, 100, 40)], streams);
+    const hear = (streams: Map<string, Buffered>): Hold => lips.next(["a", sound.read(48_000, 76, 40)], streams, undefined);
     times(10, () => hear(pictures(slow.read(30, 200, 200))));
     expect(lips.hold.sound).toBe(200);
     expect(times(40, () => hear(new Map())).at(-1)?.sound).toBe(SOUND_HOLD_MS);
   });
 
-  it("lets nobody wait longer than half a second", () => {
+  it("lets nobody wait longer than half a second and the way to the output", () => {
     const [lips, sound, slow] = [new LipSync(), new Stream(), new Stream()];
-    const hopeless = (): Hold => lips.next(["a", sound.read(48_000, 5000, 40)], pictures(slow.read(30, 3000, 3000)));
+    const hopeless = (): Hold =>
+      lips.next(["a", sound.read(48_000, 5000, 5000)], pictures(slow.read(30, 3000, 3000)), undefined);
     // The last step would be too small.
-    expect(times(40, hopeless).at(-1)).toEqual({ sound: 500, pictures: 498 });
+    const { sound: held, pictures: older } = times(40, hopeless).at(-1) ?? lips.hold;
+    expect([held, older - FARTHER_MS]).toEqual([500, 496]);
   });
 
   it("does not follow what moves a little, nor what stands still", () => {
     const [lips, sound, picture] = [new LipSync(), new Stream(), new Stream()];
     const seen = picture.read(30, 100, 12);
-    times(6, () => lips.next(["a", sound.read(48_000, 100, 40)], pictures(seen)));
+    const age = SOUND_HOLD_MS + FARTHER_MS;
+    times(6, () => lips.next(["a", sound.read(48_000, 76, 40)], pictures(seen), age));
     const first = lips.hold;
-    expect(lips.next(["a", sound.read(48_000, 108, 40)], pictures(seen))).toEqual(first);
-    expect(lips.next(["a", sound.read(0, 0, 0)], pictures(seen))).toEqual(first);
-    expect(lips.next(undefined, new Map())).toEqual(first);
+    expect(lips.next(["a", sound.read(48_000, 80, 40)], pictures(seen), age)).toEqual(first);
+    expect(lips.next(["a", sound.read(0, 0, 0)], pictures(seen), age)).toEqual(first);
+    expect(lips.next(undefined, new Map(), undefined)).toEqual(first);
   });
 
   it("takes a stream that is begun anew under its name for a new one", () => {
     const [lips, sound] = [new LipSync(), new Stream()];
     const picture = new Stream();
-    lips.next(["a", sound.read(4800, 100, 40)], pictures(picture.read(30, 20, 12)));
+    lips.next(["a", sound.read(4800, 100, 126)], pictures(picture.read(30, 20, 12)), undefined);
+    const before = lips.hold.pictures;
     // More has left the new buffer than the old one, and after a shorter time.
     const again = new Stream().read(9600, 40, 40);
-    expect(lips.next(["a", again], pictures(picture.read(30, 20, 12))).pictures).toBe(98);
+    const now = lips.next(["a", again], pictures(picture.read(30, 20, 12)), undefined);
+    expect(before - now.pictures).toBe(20);
   });
 });

@@ -77,6 +77,17 @@ describe("turns", () => {
     expect(turns.hold("v", 100)).toBe(88);
   });
 
+  it("tells how old the pictures of all are", () => {
+    const turns = new Turns();
+    expect(turns.age).toBeUndefined();
+    const ages = new Map([120, 130, 152].map((age, track) => [`v${track}`, Array<number>(10).fill(age)]));
+    turns.next({ ages, turn: TURN }, WANTED);
+    // The first is nearer to what is wanted a turn later.
+    expect(turns.age).toBeCloseTo((120 + TURN + 130 + 152) / 3, 5);
+    turns.next({ ages: new Map(), turn: TURN }, WANTED);
+    expect(turns.age).toBeUndefined();
+  });
+
   it("takes the usual time between turns for their length", () => {
     expect(turnLength([0, 33, 66.5, 133, 166, 199.5])).toBe(33.5);
     expect(turnLength([7])).toBeUndefined();

@@ -266,14 +266,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_drawn_is_told_of_once_and_grabbed_alone() {
         gst::init().unwrap();
-        let tools = Tools {
-            firefox: "firefox-esr".into(),
-            firefox_cache: None,
-            geckodriver: "geckodriver".into(),
-            xvfb: "Xvfb".into(),
-            pulseaudio: "pulseaudio".into(),
-            search_path: "/usr/bin:/bin".into(),
-        };
+        let tools = Tools::of_debian();
         let display = Display::start(&tools, SIZE).await.unwrap();
         let mut screen = Screen::open(display.name(), SIZE, Supply { ready: 4, spare: 0 }).unwrap();
         let painter = Painter::new(display.name());

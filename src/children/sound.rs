@@ -110,3 +110,24 @@ impl Sound {
         self.child.stop(PATIENCE).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_sink_never_plays_far_ahead() {
+        let tools = Tools::of_debian();
+        let dir = tempfile::tempdir().unwrap();
+        let sound = Sound::start(&tools, dir.path()).await.unwrap();
+        let mut asked = tokio::process::Command::new("pactl");
+        asked.env("PULSE_SERVER", sound.server()).env("LANG", "C").args(["list", "sinks"]);
+        let told = asked.output().await.unwrap();
+        let told = String::from_utf8(told.stdout).unwrap();
+        // "Latency: 1979 usec, configured 50000 usec", the second being the longest block.
+        let block = told.rsplit_once(" usec").and_then(|(before, _)| before.rsplit(' ').next());
+        let block: u32 = block.unwrap_or_else(|| panic!("{told}")).parse().unwrap();
+        assert!(block <= 50_000, "a block of {block} microseconds");
+        sound.stop().await;
+    }
+}

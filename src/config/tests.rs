@@ -52,6 +52,20 @@ fn contained_problems(flags: &str, variables: &[(&str, &str)]) -> Vec<String> {
     problems(flags, &[&CONTAINER, variables].concat())
 }
 
+impl Tools {
+    /// What a Debian machine has, for tests of those who start them.
+    pub(crate) fn of_debian() -> Self {
+        Self {
+            firefox: "firefox-esr".into(),
+            firefox_cache: None,
+            geckodriver: "geckodriver".into(),
+            xvfb: "Xvfb".into(),
+            pulseaudio: "pulseaudio".into(),
+            search_path: DEFAULT_SEARCH_PATH.into(),
+        }
+    }
+}
+
 #[test]
 fn a_local_recording_needs_no_settings() {
     let config = recorded("--local", &[]);

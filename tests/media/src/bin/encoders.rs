@@ -21,7 +21,7 @@ const NOTHING_AHEAD: &str = "bframes=0:rc-lookahead=0:sync-lookahead=0:mbtree=0"
 /// Name, preset, rate factor, further settings.
 type Setting = (&'static str, &'static str, f64, &'static str);
 
-const SETTINGS: [Setting; 12] = [
+const SETTINGS: [Setting; 13] = [
     ("ultrafast, nothing ahead", "ultrafast", 23.0, NOTHING_AHEAD),
     ("superfast, nothing ahead", "superfast", 23.0, NOTHING_AHEAD),
     ("veryfast, nothing ahead", "veryfast", 23.0, NOTHING_AHEAD),
@@ -34,6 +34,13 @@ const SETTINGS: [Setting; 12] = [
         "superfast",
         21.0,
         "bframes=3:b-adapt=0:rc-lookahead=15:mbtree=1:partitions=p8x8,i8x8,i4x4:deblock=-1,-1",
+    ),
+    (
+        "the same, finer motion: with more than two processors",
+        "superfast",
+        21.0,
+        "bframes=3:b-adapt=0:rc-lookahead=15:mbtree=1:partitions=p8x8,i8x8,i4x4:deblock=-1,-1:\
+         subme=2",
     ),
     ("both, 3 and 40", "superfast", 23.0, "bframes=3:b-adapt=0:rc-lookahead=40:mbtree=1"),
     (
