@@ -226,9 +226,10 @@ struct Tracks {
     sound: VecDeque<Sample>,
 }
 
-/// Frames of sound kept while the first picture is awaited, a fiftieth of a
-/// second each. What ends before the picture is dropped by the muxer.
-const EARLY_SOUND: usize = 8;
+/// Frames of sound kept while the first picture is awaited, a fiftieth of a second each:
+/// that comes when the encoder has looked ahead, at one picture a second after eight
+/// seconds. What begins before the picture is dropped by the muxer.
+const EARLY_SOUND: usize = 1500;
 
 impl File {
     /// Takes what comes next and returns what is to be appended to the object.

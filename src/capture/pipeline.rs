@@ -236,7 +236,7 @@ fn coding(settings: &Settings, method: Method) -> Result<Vec<gst::Element>, glib
         ])
     };
     match method {
-        Method::X264 if settings.threads > BROWSER_THREADS => Ok(vec![x264(settings, FINE)?]),
+        Method::X264 if settings.threads > FEW_PROCESSORS => Ok(vec![x264(settings, FINE)?]),
         Method::X264 => Ok(vec![x264(settings, FULL)?]),
         Method::X264Light => Ok(vec![x264(settings, LIGHT)?]),
         Method::Vaapi => card(
@@ -257,9 +257,9 @@ fn coding(settings: &Settings, method: Method) -> Result<Vec<gst::Element>, glib
 /// x264's preset, and what is set beside it.
 type Effort = (&'static str, &'static str);
 
-/// With more processors than the browser has a use for.
+/// Where there are more than [`FEW_PROCESSORS`], of which the browser needs most.
 const FINE: Effort = ("superfast", ":subme=2:partitions=p8x8,i8x8,i4x4:deblock=-1,-1");
-const BROWSER_THREADS: u32 = 2;
+const FEW_PROCESSORS: u32 = 2;
 const FULL: Effort = ("superfast", ":partitions=p8x8,i8x8,i4x4:deblock=-1,-1");
 /// What is in the decoder's configuration is the same as with [`FULL`].
 const LIGHT: Effort = ("ultrafast", ":cabac=1:8x8dct=1:weightp=1:weightb=1");

@@ -99,6 +99,9 @@ async fn the_test_page_is_recorded_as_promised() {
     assert_eq!(film.audio["codec_name"], "aac");
     assert_eq!(film.audio["sample_rate"], "48000");
     assert_eq!(film.audio["channels"], 2);
+    // Sound from the first picture on, though that comes when the encoder has looked ahead.
+    let heard: f64 = film.audio["start_time"].as_str().unwrap().parse().unwrap();
+    assert!(heard < 0.05, "the first {heard} s have no sound");
     assert_length(&film, 4.0, &report);
     assert!(site.open_uploads().is_empty());
 }
