@@ -5,7 +5,6 @@
 //! closes the file and completes the upload. It reports events and must not
 //! know what follows from them.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -222,14 +221,10 @@ struct Begun {
 struct Tracks {
     video: Option<TrackConfig>,
     audio: Option<TrackConfig>,
-    /// The latest sound: it may last beyond the first picture.
-    sound: VecDeque<Sample>,
+    /// All of it: it comes once the film is on, and the first picture of that when the
+    /// encoder has looked ahead. What begins before the picture is dropped by the muxer.
+    sound: Vec<Sample>,
 }
-
-/// Frames of sound kept while the first picture is awaited, a fiftieth of a second each:
-/// that comes when the encoder has looked ahead, at one picture a second after eight
-/// seconds. What begins before the picture is dropped by the muxer.
-const EARLY_SOUND: usize = 1500;
 
 impl File {
     /// Takes what comes next and returns what is to be appended to the object.
@@ -247,10 +242,7 @@ impl File {
                 begun.muxer.push(sample)
             }
             (Media::Sample(sample), None) if sample.track == Track::Audio => {
-                if self.waiting.sound.len() == EARLY_SOUND {
-                    self.waiting.sound.pop_front();
-                }
-                self.waiting.sound.push_back(sample);
+                self.waiting.sound.push(sample);
                 return Ok(vec![]);
             }
             (Media::Sample(sample), None) => self.begin(sample),
