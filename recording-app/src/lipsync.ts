@@ -65,13 +65,11 @@ export interface Hold {
   pictures: number;
 }
 
-const AT_FIRST: Hold = { sound: SOUND_HOLD_MS, pictures: SOUND_HOLD_MS + FARTHER_MS };
-
 export class LipSync {
   private readonly before = new Map<string, Buffered>();
   /** How long the slowest picture took, in the last readings. */
   private readonly slowest: number[] = [];
-  private held = AT_FIRST;
+  private held: Hold = { sound: SOUND_HOLD_MS, pictures: SOUND_HOLD_MS + FARTHER_MS };
 
   get hold(): Hold {
     return this.held;
@@ -93,15 +91,13 @@ export class LipSync {
     this.slowest.splice(0, this.slowest.length - MEMORY);
     // Whoever needs the longest decides for all: decoding is within the time that a picture
     // is held.
-    const needed = within(SOUND_HOLD_MS, Math.max(heard?.least ?? 0, ...this.slowest));
-    // As late as pictures are, so late the sound should be.
-    let wanted = needed;
-    if (heard && age !== undefined) {
-      const inStep = this.held.sound + PART * (age - FARTHER_MS - heard.delay);
-      wanted = Math.min(Math.max(inStep, needed - EITHER_WAY_MS), needed + EITHER_WAY_MS);
-    }
+    const needed = Math.min(Math.max(SOUND_HOLD_MS, heard?.least ?? 0, ...this.slowest), LONGEST_HOLD_MS);
+    // As late as pictures are, so late the sound should be; while it stands still nobody knows.
+    const early = heard && age !== undefined ? age - FARTHER_MS - heard.delay : 0;
+    const wanted = age === undefined ? needed : this.held.sound + PART * early;
+    const inStep = Math.min(Math.max(wanted, needed - EITHER_WAY_MS), needed + EITHER_WAY_MS);
     this.held = {
-      sound: moved(this.held.sound, wanted, LEAST_STEP_MS.sound),
+      sound: moved(this.held.sound, inStep, LEAST_STEP_MS.sound),
       pictures: moved(this.held.pictures, needed + FARTHER_MS, LEAST_STEP_MS.pictures),
     };
     return this.held;
@@ -132,10 +128,6 @@ export class LipSync {
       }
     }
   }
-}
-
-function within(least: number, wanted: number): number {
-  return Math.min(Math.max(wanted, least), LONGEST_HOLD_MS);
 }
 
 function moved(from: number, to: number, least: number): number {
