@@ -537,6 +537,19 @@ mod tests {
     }
 
     #[test]
+    fn many_processors_look_for_motion_more_finely() {
+        gst::init().unwrap();
+        let options = |threads| -> String {
+            let settings = Settings { threads, ..settings() };
+            let pipeline = gst::Pipeline::new();
+            let encoder = pipeline::add_encoder(&pipeline, &settings, Method::X264).unwrap();
+            encoder.elements[1].property("option-string")
+        };
+        assert!(options(3).contains(":subme=2:"), "{}", options(3));
+        assert!(!options(2).contains("subme"), "{}", options(2));
+    }
+
+    #[test]
     fn what_codes_no_picture_here_is_told_from_what_does() {
         gst::init().unwrap();
         assert!(pipeline::can_code(&settings(), Method::X264));

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::beeps;
 use crate::numbers::{self, Numbers};
-use crate::observation::{Observation, ObserveError, Stream, observe};
+use crate::observation::{Observation, ObserveError, Region, Stream, observe};
 use crate::sync::{self, Sync};
 
 /// The findings about one recording of a marked picture.
@@ -24,9 +24,10 @@ pub struct Analysis {
     pub peak_dbfs: Option<f64>,
 }
 
-/// Reads and judges the recording at `path`, by marks that fill the picture.
-pub fn analyse(path: &Path) -> Result<Analysis, ObserveError> {
-    Ok(judge(&observe(path, None)?))
+/// Reads and judges the recording at `path`, by marks that are in `region` or, without
+/// one, fill the picture.
+pub fn analyse(path: &Path, region: Option<Region>) -> Result<Analysis, ObserveError> {
+    Ok(judge(&observe(path, region)?))
 }
 
 /// Judges a recording that has been read.

@@ -5,8 +5,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use test_media::analysis::judge;
-use test_media::observation::observe;
+use test_media::analysis::analyse;
 use test_media::workload::Workload;
 
 /// Measures a recording of the recorder's test page, or of a page of the bench
@@ -25,7 +24,7 @@ struct Arguments {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let region = arguments.workload.and_then(|workload| workload.region(1920, 1080));
-    let analysis = judge(&observe(&arguments.file, region)?);
+    let analysis = analyse(&arguments.file, region)?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&analysis)?);
     } else {

@@ -41,7 +41,7 @@ fn recorded_from(input: &str, options: &str) -> Analysis {
         .status()
         .unwrap();
     assert!(status.success());
-    analyse(&path).unwrap()
+    analyse(&path, None).unwrap()
 }
 
 #[track_caller]
@@ -61,7 +61,7 @@ fn assert_offset(analysis: &Analysis, milliseconds: f64) {
 
 #[test]
 fn the_clip_itself_is_perfect() {
-    let analysis = analyse(&CLIP).unwrap();
+    let analysis = analyse(&CLIP, None).unwrap();
     assert_counts(&analysis, FRAMES, 0, 0);
     assert_eq!(analysis.numbers.first_number, Some(0));
     assert!((analysis.numbers.distinct_per_second - 30.0).abs() < 0.01, "{analysis}");
@@ -162,5 +162,5 @@ fn drifting_sound_has_a_slope() {
 fn impossible_clips_and_missing_files_are_refused() {
     let odd = make_clip(Path::new("/tmp/never"), &ClipSpec { width: 1921, ..SPEC });
     assert!(matches!(odd, Err(ClipError::Size(1921, 270))));
-    assert!(analyse(Path::new("/nowhere.mp4")).is_err());
+    assert!(analyse(Path::new("/nowhere.mp4"), None).is_err());
 }

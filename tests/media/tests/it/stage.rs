@@ -32,7 +32,7 @@ fn the_clip_fills_the_display_and_is_heard() {
     let mut ffmpeg = Child::start("ffmpeg", &mut ffmpeg).unwrap();
     assert!(ffmpeg.end(PATIENCE).unwrap().success());
 
-    let analysis = analyse(&recording).unwrap();
+    let analysis = analyse(&recording, None).unwrap();
     let numbers = &analysis.numbers;
     assert!(numbers.distinct > 1 && numbers.unreadable < numbers.pictures / 2, "{analysis}");
     assert!(numbers.last_number.unwrap() < 600, "{analysis}");
