@@ -9,6 +9,7 @@ mod bus;
 mod coder;
 mod display;
 mod drift;
+mod glance;
 mod grid;
 mod held;
 pub(crate) mod pipeline;

@@ -15,7 +15,7 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 use super::planar::Supply;
-use super::{Error, Settings, held};
+use super::{Error, Settings, glance, held};
 use crate::children::sound::SAMPLE_RATE;
 
 /// Names by which messages and failures are told apart.
@@ -32,18 +32,19 @@ const SPARE_PICTURES: usize = 16;
 const WAITING_SOUND: gst::ClockTime = gst::ClockTime::from_seconds(2);
 
 /// Constant rate factor: quality as long as the cap below allows it.
-const RATE_FACTOR: u32 = 21;
+const RATE_FACTOR: u32 = 19;
 /// The cap in kbit/s, held over [`VBV_MILLISECONDS`] by x264's buffer model.
 const MAX_KBIT: u32 = 4500;
 const VBV_MILLISECONDS: u32 = 2000;
 /// Seconds from one key picture to the next: how exactly players can seek, and
 /// the longest fragment.
 const KEY_INTERVAL_SECONDS: u32 = 2;
+/// Pictures in a row that are coded from those at both sides, and are no one's reference.
+const B_FRAMES: u32 = 5;
 /// Pictures that the encoder looks ahead, to spend bits on what stays (macroblock
-/// tree), and pictures in a row that it codes from both sides: fewer bytes and a better
-/// picture for the same work. More of either would take more memory.
-const LOOK_AHEAD: u32 = 15;
-const B_FRAMES: u32 = 3;
+/// tree): fewer bytes and a better picture for little work. Two rows of B-frames, each with what
+/// follows; more would take more memory.
+const LOOK_AHEAD: u32 = 2 * (B_FRAMES + 1);
 /// How long a card may take for its first picture.
 const TRIAL: gst::ClockTime = gst::ClockTime::from_seconds(3);
 /// Bits per second of the sound.
@@ -260,12 +261,17 @@ type Effort = (&'static str, &'static str);
 /// Where there are more than [`FEW_PROCESSORS`], of which the browser needs most.
 const FINE: Effort = ("superfast", ":subme=2:partitions=p8x8,i8x8,i4x4:deblock=-1,-1");
 const FEW_PROCESSORS: u32 = 2;
-const FULL: Effort = ("superfast", ":partitions=p8x8,i8x8,i4x4:deblock=-1,-1");
+/// Slices of one picture need fewer of them in memory than pictures of their own.
+const FULL: Effort = ("superfast", ":sliced-threads=1:partitions=p8x8,i8x8,i4x4:deblock=-1,-1");
 /// What is in the decoder's configuration is the same as with [`FULL`].
-const LIGHT: Effort = ("ultrafast", ":cabac=1:8x8dct=1:weightp=1:weightb=1");
+const LIGHT: Effort = ("ultrafast", ":sliced-threads=1:cabac=1:8x8dct=1:weightb=1");
+
+/// What holds for all: closed groups of a fixed length, no thread that looks ahead, and the
+/// macroblock tree half as strong again as x264's own.
+const ALWAYS: &str = "scenecut=0:open-gop=0:sync-lookahead=0:b-pyramid=none:weightp=0:qcomp=0.4";
 
 fn x264(settings: &Settings, (preset, options): Effort) -> Result<gst::Element, glib::BoolError> {
-    make("x264enc", "x264")
+    let encoder = make("x264enc", "x264")
         .property_from_str("speed-preset", preset)
         .property_from_str("pass", "qual")
         .property("quantizer", RATE_FACTOR)
@@ -275,11 +281,15 @@ fn x264(settings: &Settings, (preset, options): Effort) -> Result<gst::Element, 
         .property("bframes", B_FRAMES)
         // Choosing where they stand costs more than it saves.
         .property("b-adapt", false)
-        .property("rc-lookahead", i32::try_from(look_ahead(settings.fps)).expect("at most 15"))
+        .property("rc-lookahead", i32::try_from(look_ahead(settings.fps)).expect("at most 12"))
         .property("mb-tree", true)
         .property("threads", settings.threads)
-        .property("option-string", format!("scenecut=0:open-gop=0:sync-lookahead=0{options}"))
-        .build()
+        .property("option-string", format!("{ALWAYS}{options}"))
+        .build()?;
+    // `x264_encoder_encode` copies the picture it is called with, and x264enc calls it at once
+    // and keeps what it was handed only for its time.
+    glance::of_pad(&encoder.static_pad("sink").expect("an encoder takes something"));
+    Ok(encoder)
 }
 
 /// Pictures from one key picture to the next.
@@ -297,13 +307,13 @@ pub(super) fn pictures_in_encoder(fps: u32, threads: u32) -> u32 {
     look_ahead(fps) + B_FRAMES + threads
 }
 
-/// Pictures there has to be memory for: those that wait for the encoder or are in it, which
-/// keeps the memory of each until it is coded; those that are held back before; one being
-/// made, one kept to be shown again, and two more.
+/// Pictures there has to be memory for: those that wait for the encoder; those that are held
+/// back before; one being made, one being taken and one kept to be shown again. A card may keep
+/// what it codes.
 pub(super) fn supply(fps: u32, threads: u32) -> Supply {
     let waiting = u32::try_from(WAITING_PICTURES).expect("a small constant");
-    let ready = pictures_in_encoder(fps, threads) + waiting + held::length(fps) + 4;
-    Supply { ready: ready as usize, spare: SPARE_PICTURES }
+    let ready = (waiting + held::length(fps) + 3) as usize;
+    Supply { ready, spare: SPARE_PICTURES + pictures_in_encoder(fps, threads) as usize }
 }
 
 fn make<'a>(element: &'a str, name: &'a str) -> gst::element_factory::ElementBuilder<'a> {

@@ -21,37 +21,41 @@ const NOTHING_AHEAD: &str = "bframes=0:rc-lookahead=0:sync-lookahead=0:mbtree=0"
 /// Name, preset, rate factor, further settings.
 type Setting = (&'static str, &'static str, f64, &'static str);
 
-const SETTINGS: [Setting; 13] = [
+const SETTINGS: [Setting; 14] = [
     ("ultrafast, nothing ahead", "ultrafast", 23.0, NOTHING_AHEAD),
     ("superfast, nothing ahead", "superfast", 23.0, NOTHING_AHEAD),
     ("veryfast, nothing ahead", "veryfast", 23.0, NOTHING_AHEAD),
     ("superfast, 3 B-frames", "superfast", 23.0, "bframes=3:b-adapt=0:rc-lookahead=0:mbtree=0"),
-    ("superfast, looks 15 ahead", "superfast", 21.0, "bframes=0:rc-lookahead=15:mbtree=1"),
-    ("both, 2 and 10", "superfast", 20.0, "bframes=2:b-adapt=0:rc-lookahead=10:mbtree=1"),
-    ("both, 3 and 15", "superfast", 21.0, "bframes=3:b-adapt=0:rc-lookahead=15:mbtree=1"),
-    (
-        "the same, smaller blocks, less smoothing: the recorder's",
-        "superfast",
-        21.0,
-        "bframes=3:b-adapt=0:rc-lookahead=15:mbtree=1:partitions=p8x8,i8x8,i4x4:deblock=-1,-1",
-    ),
-    (
-        "the same, finer motion: with more than two processors",
-        "superfast",
-        21.0,
-        "bframes=3:b-adapt=0:rc-lookahead=15:mbtree=1:partitions=p8x8,i8x8,i4x4:deblock=-1,-1:\
-         subme=2",
-    ),
+    ("superfast, looks 12 ahead", "superfast", 20.0, "bframes=0:rc-lookahead=12:mbtree=1"),
+    ("both, 3 and 12", "superfast", 20.0, "bframes=3:b-adapt=0:rc-lookahead=12:mbtree=1"),
     ("both, 3 and 40", "superfast", 23.0, "bframes=3:b-adapt=0:rc-lookahead=40:mbtree=1"),
     (
-        "ultrafast, both: the recorder's where processors are short",
-        "ultrafast",
-        21.0,
-        "bframes=3:b-adapt=0:rc-lookahead=15:mbtree=1:cabac=1:8x8dct=1:weightp=1:weightb=1",
+        "both, 3 and 12, and a stronger tree",
+        "superfast",
+        19.0,
+        "bframes=3:b-adapt=0:rc-lookahead=12:mbtree=1:qcomp=0.4",
     ),
+    (
+        "the same, no B-frame a reference",
+        "superfast",
+        19.0,
+        "bframes=3:b-adapt=0:rc-lookahead=12:mbtree=1:qcomp=0.4:b-pyramid=none:weightp=0",
+    ),
+    ("the recorder's with one processor or two", "superfast", 19.0, OURS),
+    ("the recorder's with more", "superfast", 19.0, OURS_FINE),
+    ("the recorder's where processors are short", "ultrafast", 19.0, OURS_LIGHT),
     ("veryfast as it is", "veryfast", 23.0, ""),
     ("the original's", "fast", 23.0, ""),
 ];
+
+/// As in the recorder's `src/capture/pipeline.rs`: five B-frames, small blocks, less
+/// smoothing.
+const OURS: &str = "bframes=5:b-adapt=0:rc-lookahead=12:mbtree=1:qcomp=0.4:b-pyramid=none:\
+                    weightp=0:sliced-threads=1:partitions=p8x8,i8x8,i4x4:deblock=-1,-1";
+const OURS_FINE: &str = "bframes=5:b-adapt=0:rc-lookahead=12:mbtree=1:qcomp=0.4:b-pyramid=none:\
+                         weightp=0:partitions=p8x8,i8x8,i4x4:deblock=-1,-1:subme=2";
+const OURS_LIGHT: &str = "bframes=5:b-adapt=0:rc-lookahead=12:mbtree=1:qcomp=0.4:b-pyramid=none:\
+                          weightp=0:sliced-threads=1:cabac=1:8x8dct=1:weightb=1";
 
 /// Rate factors among which that for `--kbit` is looked for, and how close it has to come.
 const FACTORS: (f64, f64) = (12.0, 40.0);
