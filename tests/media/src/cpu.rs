@@ -70,13 +70,23 @@ impl Part {
 pub struct Look {
     pub at: Instant,
     pub used: Parts,
-    /// Bytes in memory of all that live; what they share counts for each.
-    pub resident: u64,
+    pub resident: Memory,
 }
 
-/// The most memory that was in use at one moment, in bytes.
-pub fn peak_memory(looks: &[Look]) -> Option<u64> {
-    looks.iter().map(|look| look.resident).max()
+/// Bytes in memory of all that live; what they share counts for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    pub everything: u64,
+    /// Of whatever captures and encodes.
+    pub recorder: u64,
+}
+
+/// The most memory that was in use at one moment; each figure has its own.
+pub fn peak_memory(looks: &[Look]) -> Option<Memory> {
+    looks.iter().map(|look| look.resident).reduce(|most, next| Memory {
+        everything: most.everything.max(next.everything),
+        recorder: most.recorder.max(next.recorder),
+    })
 }
 
 /// Cores in use between two moments, by the looks nearest to them; `None` when
@@ -179,14 +189,17 @@ struct Family {
 impl Family {
     fn look(&mut self, all: &[Process], at: Instant) -> Look {
         let by_id: HashMap<u32, &Process> = all.iter().map(|one| (one.id, one)).collect();
-        let mut resident = 0;
+        let mut resident = Memory::default();
         for process in all {
             let key = (process.id, process.started);
             // One whose parent has ended belongs where it belonged before.
             let known = self.members.get(&key).map(|member| member.0);
             if let Some(part) = self.part(process, &by_id).or(known) {
                 self.members.insert(key, (part, process.used));
-                resident += process.resident;
+                resident.everything += process.resident;
+                if part == Part::Recorder {
+                    resident.recorder += process.resident;
+                }
             }
         }
         let mut used = Parts::default();
@@ -239,8 +252,12 @@ mod tests {
         let look = family.look(&all, Instant::now());
         let expected = Parts { recorder: 6.0, browser: 7.0, display: 2.0, sound: 0.0 };
         assert_eq!(look.used, expected);
-        // Of five, for two belong to nobody here.
-        assert_eq!((look.resident, peak_memory(&[look])), (35, Some(35)));
+        // Of five and of two, for two belong to nobody here.
+        let resident = Memory { everything: 35, recorder: 14 };
+        let (more, most) =
+            (Memory { recorder: 20, everything: 30 }, Memory { recorder: 20, ..resident });
+        assert_eq!(look.resident, resident);
+        assert_eq!(peak_memory(&[look, Look { resident: more, ..look }]), Some(most));
     }
 
     #[test]
@@ -267,7 +284,7 @@ mod tests {
                     recorder: 0.5 * f64::from(u32::try_from(second).unwrap()),
                     ..Parts::default()
                 },
-                resident: 0,
+                resident: Memory::default(),
             })
             .collect();
         let at = |seconds| start + Duration::from_secs(seconds);

@@ -130,32 +130,31 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The rate factor that gives so many kbit/s, with what it comes to.
+/// The rate factor that comes nearest to so many kbit/s, with what it comes to: between two
+/// neighbouring factors the rate may jump.
 fn at_rate(
     wanted: u32,
     mut encode: impl FnMut(f64) -> anyhow::Result<Coded>,
 ) -> anyhow::Result<(f64, Coded)> {
     let wanted = f64::from(wanted);
     let (mut low, mut high) = FACTORS;
-    let mut tries = 0;
-    loop {
+    let mut nearest = f64::NAN;
+    for _ in 0..MOST_TRIES {
         let factor = f64::midpoint(low, high);
         let coded = encode(factor)?;
-        tries += 1;
-        if (coded.kbit / wanted - 1.0).abs() < CLOSE {
+        let off = (coded.kbit / wanted - 1.0).abs();
+        if off < CLOSE {
             return Ok((factor, coded));
         }
-        ensure!(
-            tries < MOST_TRIES,
-            "no rate factor gives {wanted} kbit/s: {factor} gives {}",
-            coded.kbit
-        );
         if coded.kbit > wanted {
             low = factor;
         } else {
             high = factor;
         }
+        nearest = factor;
     }
+    // What is coded last is what is looked at.
+    Ok((nearest, encode(nearest)?))
 }
 
 fn encode(

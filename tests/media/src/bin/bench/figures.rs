@@ -34,11 +34,15 @@ fn numbered(run: &Run, value: fn(&Run) -> f64) -> Option<f64> {
     run.analysis.numbers.first_number.filter(|_| is_numbered).map(|_| value(run))
 }
 
+fn mebibytes(bytes: u64) -> Option<f64> {
+    u32::try_from(bytes >> 20).ok().map(f64::from)
+}
+
 fn to_f64(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }
 
-pub(crate) const FIGURES: [Figure; 15] = [
+pub(crate) const FIGURES: [Figure; 16] = [
     drawn(figure("capture+encode, cores", 2, |run| Some(run.cores.recorder)), "capture", Some(0.6)),
     figure("with Firefox, cores", 2, |run| Some(run.cores.recorder + run.cores.browser)),
     drawn(figure("everything, cores", 2, |run| Some(run.cores.total())), "everything", Some(1.5)),
@@ -60,7 +64,12 @@ pub(crate) const FIGURES: [Figure; 15] = [
         let bits = u32::try_from(run.analysis.bytes / 125).ok()?;
         (run.analysis.seconds > 0.0).then(|| f64::from(bits) / run.analysis.seconds)
     }),
-    figure("peak memory, MiB", 0, |run| u32::try_from(run.peak_memory? >> 20).ok().map(f64::from)),
+    figure("peak memory, MiB", 0, |run| mebibytes(run.peak_memory?.everything)),
+    drawn(
+        figure("its capture+encode, MiB", 0, |run| mebibytes(run.peak_memory?.recorder)),
+        "memory",
+        Some(300.0),
+    ),
     figure("stop, s", 2, |run| run.stop_seconds),
     figure("load before", 2, |run| run.load_before.parse().ok()),
 ];

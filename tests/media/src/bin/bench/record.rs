@@ -16,7 +16,7 @@ use anyhow::{Context, bail, ensure};
 use serde::Serialize;
 use test_media::analysis::{Analysis, judge};
 use test_media::children::{Child, command};
-use test_media::cpu::{self, Look, Meter, Parts};
+use test_media::cpu::{self, Look, Memory, Meter, Parts};
 use test_media::numbers;
 use test_media::observation::observe;
 use test_media::page::{self, PLAYING, Server};
@@ -60,8 +60,8 @@ pub(crate) struct Run {
     pub(crate) workload: Workload,
     pub(crate) file: PathBuf,
     pub(crate) cores: Parts,
-    /// Bytes of everything at once; what processes share counts for each.
-    pub(crate) peak_memory: Option<u64>,
+    /// In bytes.
+    pub(crate) peak_memory: Option<Memory>,
     /// Load of the machine over the minute before.
     pub(crate) load_before: String,
     pub(crate) analysis: Analysis,

@@ -6,14 +6,15 @@ use std::path::Path;
 use anyhow::Context;
 use serde::Serialize;
 use test_media::analysis::Analysis;
+use test_media::cpu::Memory;
 use test_media::plot::Plot;
 
 /// What one minute came to.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Minute {
     pub(crate) cores: Option<f64>,
-    /// Bytes of everything at once; what processes share counts for each.
-    pub(crate) memory: Option<u64>,
+    /// The most, in bytes.
+    pub(crate) memory: Option<Memory>,
     pub(crate) distinct_per_second: f64,
     /// Middle of the offsets of the minute: positive where the sound is late.
     pub(crate) sound_late_ms: Option<f64>,
@@ -35,15 +36,17 @@ fn mebibytes(bytes: u64) -> f64 {
 
 impl Soak {
     pub(crate) fn table(&self) -> String {
-        let mut rows = vec!["minute  cores  memory, MiB  distinct fps  sound late, ms".to_owned()];
+        let mut rows =
+            vec!["minute  cores  memory, MiB  recorder's  distinct fps  sound late, ms".to_owned()];
         let text = |value: Option<f64>, decimals: usize| {
             value.map_or_else(|| "-".to_owned(), |value| format!("{value:.decimals$}"))
         };
         rows.extend((1..).zip(&self.minutes).map(|(number, minute)| {
             format!(
-                "{number:>6}  {:>5}  {:>11}  {:>12.2}  {:>14}",
+                "{number:>6}  {:>5}  {:>11}  {:>10}  {:>12.2}  {:>14}",
                 text(minute.cores, 2),
-                text(minute.memory.map(mebibytes), 0),
+                text(minute.memory.map(|memory| mebibytes(memory.everything)), 0),
+                text(minute.memory.map(|memory| mebibytes(memory.recorder)), 0),
                 minute.distinct_per_second,
                 text(minute.sound_late_ms, 1)
             )
@@ -63,7 +66,12 @@ impl Soak {
             (
                 "soak-memory",
                 "Resident memory of everything, MiB, by minute",
-                of(|minute| minute.memory.map(mebibytes)),
+                of(|minute| minute.memory.map(|memory| mebibytes(memory.everything))),
+            ),
+            (
+                "soak-recorder",
+                "Resident memory of the recorder alone, MiB, by minute",
+                of(|minute| minute.memory.map(|memory| mebibytes(memory.recorder))),
             ),
             (
                 "soak-distinct",
