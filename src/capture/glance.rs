@@ -62,25 +62,16 @@ mod tests {
     use gstreamer_app as gst_app;
 
     use super::*;
+    use crate::capture::pipeline::{self, Method};
     use crate::capture::planar::{Pool, Supply};
+    use crate::capture::{Settings, VideoEncoder};
+    use crate::config::Size;
 
     const LEN: usize = 320 * 180 * 3 / 2;
 
-    #[test]
-    fn two_pictures_of_memory_serve_an_encoder_that_keeps_a_dozen_and_all_are_right() {
-        gst::init().unwrap();
-        let chain = gst::parse::launch(
-            "appsrc name=in format=time caps=video/x-raw,format=I420,width=320,height=180,\
-             framerate=30/1 ! x264enc name=x264 pass=qual quantizer=10 rc-lookahead=20 \
-             ! avdec_h264 ! video/x-raw,format=I420 ! appsink name=out sync=false",
-        );
-        let chain = chain.unwrap().downcast::<gst::Pipeline>().unwrap();
-        let source = chain.by_name("in").unwrap().downcast::<gst_app::AppSrc>().unwrap();
-        let sink = chain.by_name("out").unwrap().downcast::<gst_app::AppSink>().unwrap();
-        of_pad(&chain.by_name("x264").unwrap().static_pad("sink").unwrap());
-        chain.set_state(gst::State::Playing).unwrap();
-
-        // One is being taken, and one is being made.
+    /// A dozen pictures through the memory of two: one is being taken, and one is being made.
+    /// Returns how bright they are.
+    fn push(source: &gst_app::AppSrc) -> Vec<u8> {
         let pool = Pool::new(Supply { ready: 2, spare: 0 }, LEN);
         let shades: Vec<u8> = (2..14).map(|number| number * 16).collect();
         let patience = Instant::now() + Duration::from_secs(20);
@@ -98,11 +89,50 @@ mod tests {
             source.push_buffer(buffer).unwrap();
         }
         source.end_of_stream().unwrap();
-        for (number, shade) in shades.iter().enumerate() {
+        shades
+    }
+
+    #[test]
+    fn two_pictures_of_memory_serve_an_encoder_that_keeps_a_dozen_and_all_are_right() {
+        gst::init().unwrap();
+        let chain = gst::parse::launch(
+            "appsrc name=in format=time caps=video/x-raw,format=I420,width=320,height=180,\
+             framerate=30/1 ! x264enc name=x264 pass=qual quantizer=10 rc-lookahead=20 \
+             ! avdec_h264 ! video/x-raw,format=I420 ! appsink name=out sync=false",
+        );
+        let chain = chain.unwrap().downcast::<gst::Pipeline>().unwrap();
+        let source = chain.by_name("in").unwrap().downcast::<gst_app::AppSrc>().unwrap();
+        let sink = chain.by_name("out").unwrap().downcast::<gst_app::AppSink>().unwrap();
+        of_pad(&chain.by_name("x264").unwrap().static_pad("sink").unwrap());
+        chain.set_state(gst::State::Playing).unwrap();
+        for (number, shade) in push(&source).iter().enumerate() {
             let decoded = sink.pull_sample().unwrap();
             let luma = decoded.buffer().unwrap().map_readable().unwrap()[1000];
             assert!(luma.abs_diff(*shade) <= 2, "picture {number}: {luma} instead of {shade}");
         }
         chain.set_state(gst::State::Null).unwrap();
+    }
+
+    #[test]
+    fn the_capture_s_own_encoders_keep_no_memory_of_pictures() {
+        gst::init().unwrap();
+        for (method, threads) in [(Method::X264, 1), (Method::X264, 4), (Method::X264Light, 2)] {
+            let settings = Settings {
+                display: String::new(),
+                sound_server: String::new(),
+                sound_monitor: String::new(),
+                size: Size { width: 320, height: 180 },
+                fps: 30,
+                encoder: VideoEncoder::X264,
+                threads,
+            };
+            let chain = gst::Pipeline::new();
+            let encoder = pipeline::add_encoder(&chain, &settings, method).unwrap();
+            chain.set_state(gst::State::Playing).unwrap();
+            let pushed = push(&encoder.source).len();
+            let coded = std::iter::from_fn(|| encoder.sink.pull_sample().ok()).count();
+            assert_eq!(coded, pushed, "{method:?} with {threads} threads");
+            chain.set_state(gst::State::Null).unwrap();
+        }
     }
 }

@@ -81,6 +81,11 @@ pub struct Memory {
     pub recorder: u64,
 }
 
+#[expect(clippy::cast_precision_loss, reason = "no memory has 2^52 bytes")]
+pub fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
 /// The most memory that was in use at one moment; each figure has its own.
 pub fn peak_memory(looks: &[Look]) -> Option<Memory> {
     looks.iter().map(|look| look.resident).reduce(|most, next| Memory {

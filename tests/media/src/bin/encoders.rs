@@ -21,6 +21,16 @@ const NOTHING_AHEAD: &str = "bframes=0:rc-lookahead=0:sync-lookahead=0:mbtree=0"
 /// Name, preset, rate factor, further settings.
 type Setting = (&'static str, &'static str, f64, &'static str);
 
+/// What the recorder's have in common, as in its `src/capture/pipeline.rs`.
+macro_rules! ours {
+    ($more:literal) => {
+        concat!(
+            "bframes=5:b-adapt=0:rc-lookahead=12:mbtree=1:qcomp=0.4:b-pyramid=none:weightp=0:",
+            $more
+        )
+    };
+}
+
 const SETTINGS: [Setting; 14] = [
     ("ultrafast, nothing ahead", "ultrafast", 23.0, NOTHING_AHEAD),
     ("superfast, nothing ahead", "superfast", 23.0, NOTHING_AHEAD),
@@ -41,21 +51,27 @@ const SETTINGS: [Setting; 14] = [
         19.0,
         "bframes=3:b-adapt=0:rc-lookahead=12:mbtree=1:qcomp=0.4:b-pyramid=none:weightp=0",
     ),
-    ("the recorder's with one processor or two", "superfast", 19.0, OURS),
-    ("the recorder's with more", "superfast", 19.0, OURS_FINE),
-    ("the recorder's where processors are short", "ultrafast", 19.0, OURS_LIGHT),
+    (
+        "the recorder's with one processor or two",
+        "superfast",
+        19.0,
+        ours!("sliced-threads=1:partitions=p8x8,i8x8,i4x4:deblock=-1,-1"),
+    ),
+    (
+        "the recorder's with more",
+        "superfast",
+        19.0,
+        ours!("subme=2:partitions=p8x8,i8x8,i4x4:deblock=-1,-1"),
+    ),
+    (
+        "the recorder's where processors are short",
+        "ultrafast",
+        19.0,
+        ours!("sliced-threads=1:cabac=1:8x8dct=1:weightb=1"),
+    ),
     ("veryfast as it is", "veryfast", 23.0, ""),
     ("the original's", "fast", 23.0, ""),
 ];
-
-/// As in the recorder's `src/capture/pipeline.rs`: five B-frames, small blocks, less
-/// smoothing.
-const OURS: &str = "bframes=5:b-adapt=0:rc-lookahead=12:mbtree=1:qcomp=0.4:b-pyramid=none:\
-                    weightp=0:sliced-threads=1:partitions=p8x8,i8x8,i4x4:deblock=-1,-1";
-const OURS_FINE: &str = "bframes=5:b-adapt=0:rc-lookahead=12:mbtree=1:qcomp=0.4:b-pyramid=none:\
-                         weightp=0:partitions=p8x8,i8x8,i4x4:deblock=-1,-1:subme=2";
-const OURS_LIGHT: &str = "bframes=5:b-adapt=0:rc-lookahead=12:mbtree=1:qcomp=0.4:b-pyramid=none:\
-                          weightp=0:sliced-threads=1:cabac=1:8x8dct=1:weightb=1";
 
 /// Rate factors among which that for `--kbit` is looked for, and how close it has to come.
 const FACTORS: (f64, f64) = (12.0, 40.0);
@@ -130,20 +146,20 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The rate factor that comes nearest to so many kbit/s, with what it comes to: between two
-/// neighbouring factors the rate may jump.
+/// A rate factor that gives about so many kbit/s, with what it comes to: where the rate jumps
+/// between two neighbouring factors, one of them.
 fn at_rate(
     wanted: u32,
     mut encode: impl FnMut(f64) -> anyhow::Result<Coded>,
 ) -> anyhow::Result<(f64, Coded)> {
     let wanted = f64::from(wanted);
     let (mut low, mut high) = FACTORS;
-    let mut nearest = f64::NAN;
-    for _ in 0..MOST_TRIES {
+    let mut tries = 0;
+    loop {
         let factor = f64::midpoint(low, high);
         let coded = encode(factor)?;
-        let off = (coded.kbit / wanted - 1.0).abs();
-        if off < CLOSE {
+        tries += 1;
+        if (coded.kbit / wanted - 1.0).abs() < CLOSE || tries == MOST_TRIES {
             return Ok((factor, coded));
         }
         if coded.kbit > wanted {
@@ -151,10 +167,7 @@ fn at_rate(
         } else {
             high = factor;
         }
-        nearest = factor;
     }
-    // What is coded last is what is looked at.
-    Ok((nearest, encode(nearest)?))
 }
 
 fn encode(

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use test_media::cpu::mebibytes;
 use test_media::plot::Plot;
 use test_media::stats;
 use test_media::workload::Workload;
@@ -34,10 +35,6 @@ fn numbered(run: &Run, value: fn(&Run) -> f64) -> Option<f64> {
     run.analysis.numbers.first_number.filter(|_| is_numbered).map(|_| value(run))
 }
 
-fn mebibytes(bytes: u64) -> Option<f64> {
-    u32::try_from(bytes >> 20).ok().map(f64::from)
-}
-
 fn to_f64(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }
@@ -64,9 +61,9 @@ pub(crate) const FIGURES: [Figure; 16] = [
         let bits = u32::try_from(run.analysis.bytes / 125).ok()?;
         (run.analysis.seconds > 0.0).then(|| f64::from(bits) / run.analysis.seconds)
     }),
-    figure("peak memory, MiB", 0, |run| mebibytes(run.peak_memory?.everything)),
+    figure("peak memory, MiB", 0, |run| Some(mebibytes(run.peak_memory?.everything))),
     drawn(
-        figure("its capture+encode, MiB", 0, |run| mebibytes(run.peak_memory?.recorder)),
+        figure("its capture+encode, MiB", 0, |run| Some(mebibytes(run.peak_memory?.recorder))),
         "memory",
         Some(300.0),
     ),

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde::Serialize;
 use test_media::analysis::Analysis;
-use test_media::cpu::Memory;
+use test_media::cpu::{Memory, mebibytes};
 use test_media::plot::Plot;
 
 /// What one minute came to.
@@ -27,11 +27,6 @@ pub(crate) struct Soak {
     pub(crate) whole: Analysis,
     /// What the recorder says about itself.
     pub(crate) report: Option<serde_json::Value>,
-}
-
-#[expect(clippy::cast_precision_loss, reason = "no memory has 2^52 bytes")]
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }
 
 impl Soak {
