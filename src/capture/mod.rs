@@ -406,4 +406,51 @@ mod tests {
         let last = corrections[corrections.len() - 1];
         assert!((-60_000_000..-58_000_000).contains(&last), "{last}");
     }
+
+    #[test]
+    fn sound_that_arrives_tells_of_its_clock_and_of_gaps() {
+        gst::init().unwrap();
+        let source = gst_app::AppSrc::builder().format(gst::Format::Time).build();
+        let audio_sink = gst_app::AppSink::builder().sync(false).async_(false).build();
+        let graph = pipeline::Graph {
+            pipeline: gst::Pipeline::new(),
+            audio_source: source.clone().upcast(),
+            audio_sink: audio_sink.clone(),
+        };
+        let pipeline = &graph.pipeline;
+        pipeline.add_many([source.upcast_ref::<gst::Element>(), audio_sink.upcast_ref()]).unwrap();
+        source.link(&audio_sink).unwrap();
+        let sound = Arc::new(Sound::default());
+        sound.is_kept.store(true, Ordering::Relaxed);
+        watch_sound(&graph, &sound);
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let clock = gst::SystemClock::obtain();
+        source.set_clock(Some(&clock)).unwrap();
+        let arrive = |now: u64, end: u64, is_new: bool| {
+            let length = gst::ClockTime::from_mseconds(10);
+            let mut block = gst::Buffer::from_slice([0u8; 8]);
+            let writable = block.get_mut().unwrap();
+            writable.set_pts(gst::ClockTime::from_mseconds(end) - length);
+            writable.set_duration(length);
+            if is_new {
+                writable.set_flags(gst::BufferFlags::DISCONT);
+            }
+            // As if it had been so long since the start.
+            source.set_base_time(clock.time() - gst::ClockTime::from_mseconds(now));
+            source.push_buffer(block).unwrap();
+            audio_sink.try_pull_sample(gst::ClockTime::from_seconds(5)).unwrap();
+        };
+        // What begins the sound is no gap.
+        arrive(10, 10, true);
+        // By its count it is ahead by ever more; the soonest of a few blocks tells.
+        for (now, ahead) in [(1000, 0), (8000, 5), (13_000, 5), (20_000, 15), (25_000, 15)] {
+            for block in 0..5 {
+                arrive(now, now + ahead, now == 8000 && block == 0);
+            }
+        }
+        pipeline.set_state(gst::State::Null).unwrap();
+        assert_eq!(sound.gaps.load(Ordering::Relaxed), 1);
+        let correction = sound.drift().correction(1_000_000_000);
+        assert!((-12_000_000..-8_000_000).contains(&correction), "{correction}");
+    }
 }

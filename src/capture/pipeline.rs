@@ -302,9 +302,11 @@ fn look_ahead(fps: u32) -> u32 {
     LOOK_AHEAD.min(fps.div_ceil(2))
 }
 
-/// Pictures that may be in the encoder: each thread codes one.
+/// Pictures that may be in the encoder. Where there are many threads each codes one, where
+/// there are few they share one.
 pub(super) fn pictures_in_encoder(fps: u32, threads: u32) -> u32 {
-    look_ahead(fps) + B_FRAMES + threads
+    let at_once = if threads > FEW_PROCESSORS { threads } else { 1 };
+    look_ahead(fps) + B_FRAMES + at_once
 }
 
 /// Pictures there has to be memory for: those that wait for the encoder; those that are held

@@ -25,17 +25,20 @@ impl Stillness {
         Self { length, count: 0, still: true }
     }
 
-    /// Before each picture of an encoder: whether it begins a group, and those of the
-    /// group before and this one are all the same.
-    pub(super) fn next(&mut self, is_same: bool) -> bool {
-        let rests = self.count == self.length && self.still && is_same;
+    /// Whether the next picture begins a group, and those of the group before and this one
+    /// are all the same.
+    pub(super) fn rests(&self, is_same: bool) -> bool {
+        self.count == self.length && self.still && is_same
+    }
+
+    /// The encoder takes a picture.
+    pub(super) fn add(&mut self, is_same: bool) {
         if self.count == self.length {
             (self.count, self.still) = (0, true);
         }
         // The first one of a group may differ from what was before.
         self.still &= self.count == 0 || is_same;
         self.count += 1;
-        rests
     }
 }
 
@@ -57,12 +60,14 @@ pub(super) struct Rest {
 impl Rest {
     /// `group` as it was coded; `None` if it does not stand for itself.
     pub(super) fn new(group: Vec<Sample>) -> Option<Self> {
-        let first = group.first().filter(|first| first.sync)?;
-        let lead = first.presentation.0 - first.decode.0;
+        group.first().filter(|first| first.sync)?;
         let mut shown: Vec<_> = group.iter().map(|sample| sample.presentation).collect();
         shown.sort_unstable();
         let slot = |sample: &Sample| shown.binary_search(&sample.presentation).ok();
         let slots: Vec<_> = group.iter().map(slot).collect::<Option<_>>()?;
+        // So much that no picture of the group is decoded after it is shown.
+        let late = shown.iter().zip(&group).map(|(time, sample)| time.0 - sample.presentation.0);
+        let lead = late.max()?;
         Some(Self { group, slots, lead, out: 0, pending: vec![] })
     }
 
@@ -72,23 +77,33 @@ impl Rest {
         self.pending.push(presentation);
         let places = self.out..self.out + self.pending.len();
         let is_complete = self.slots[places.clone()].iter().all(|slot| places.contains(slot));
-        if !is_complete {
-            return vec![];
-        }
-        let samples = places.clone().map(|place| Sample {
-            presentation: Timestamp(self.pending[self.slots[place] - places.start]),
-            decode: Timestamp(self.pending[place - places.start] - self.lead),
-            ..self.group[place].clone()
+        if is_complete { self.next() } else { vec![] }
+    }
+
+    /// What is left for the slots that were shown, in the order of decoding. Pictures that
+    /// would be decoded after these are left out; all that is left shows the same.
+    pub(super) fn end(mut self) -> Vec<Sample> {
+        self.next()
+    }
+
+    /// As many samples as slots wait for one. They have the order that they have in the group.
+    fn next(&mut self) -> Vec<Sample> {
+        let places = self.out..self.out + self.pending.len();
+        let mut shown = self.slots[places.clone()].to_vec();
+        shown.sort_unstable();
+        let samples = places.clone().zip(&self.pending).map(|(place, decode)| {
+            let order = shown.partition_point(|slot| *slot < self.slots[place]);
+            Sample {
+                presentation: Timestamp(self.pending[order]),
+                // Slots may have been missed since.
+                decode: Timestamp((decode - self.lead).min(self.pending[order])),
+                ..self.group[place].clone()
+            }
         });
         let samples = samples.collect();
         self.out = places.end % self.group.len();
         self.pending.clear();
         samples
-    }
-
-    /// The times of slots for which nothing came out.
-    pub(super) fn end(self) -> Vec<i64> {
-        self.pending
     }
 }
 
@@ -128,32 +143,34 @@ mod tests {
         #[test]
         fn every_slot_is_shown_once_in_order_by_its_own_sample(
             length in 1..70usize,
-            between in 0..4usize,
-            slots in 0..200usize,
+            between in 0..6usize,
+            // By how many slots each is away from the one before.
+            steps in prop::collection::vec(prop_oneof![9 => Just(1), 1 => 1..40i64], 0..200),
         ) {
             let group = group(length, between);
             let mut rest = Rest::new(group.clone()).unwrap();
-            let time = |slot: usize| 1000 + i64::try_from(slot).unwrap() * SLOT;
+            let times = steps.iter().scan(1000, |time, step| {
+                *time += step * SLOT;
+                Some(*time)
+            });
+            let times: Vec<i64> = times.collect();
             let mut samples = vec![];
-            for slot in 0..slots {
-                samples.extend(rest.show(time(slot)));
+            for time in &times {
+                samples.extend(rest.show(*time));
             }
-            let pending = rest.end();
-            prop_assert!(pending.len() <= between, "{} pending", pending.len());
+            let left = rest.end();
+            prop_assert!(left.len() <= between, "{} left", left.len());
+            samples.extend(left);
             for (place, sample) in samples.iter().enumerate() {
                 let first = &group[place % length];
                 prop_assert_eq!(&sample.data, &first.data);
                 prop_assert_eq!(sample.sync, place % length == 0);
-                prop_assert_eq!(
-                    sample.presentation.0 - sample.decode.0,
-                    first.presentation.0 - first.decode.0
-                );
+                prop_assert!(sample.decode <= sample.presentation);
             }
             prop_assert!(samples.windows(2).all(|two| two[0].decode < two[1].decode));
             let mut shown: Vec<_> = samples.iter().map(|sample| sample.presentation.0).collect();
             shown.sort_unstable();
-            shown.extend(pending);
-            prop_assert_eq!(shown, (0..slots).map(time).collect::<Vec<_>>());
+            prop_assert_eq!(shown, times);
         }
     }
 
@@ -167,7 +184,11 @@ mod tests {
     fn only_a_group_of_one_picture_that_is_still_shown_comes_again() {
         let rests = |pictures: &[bool]| {
             let mut stillness = Stillness::new(3);
-            pictures.iter().position(|is_same| stillness.next(*is_same))
+            pictures.iter().position(|is_same| {
+                let rests = stillness.rests(*is_same);
+                stillness.add(*is_same);
+                rests
+            })
         };
         assert_eq!(rests(&[false, true, true, true]), Some(3));
         assert_eq!(rests(&[false, true, true, false]), None, "something was drawn just now");

@@ -28,9 +28,12 @@ pub struct Parts {
     pub display: f64,
     /// The sound server.
     pub sound: f64,
+    /// Everything else on the machine, and what its host gave to others.
+    pub others: f64,
 }
 
 impl Parts {
+    /// Without the others.
     pub fn total(&self) -> f64 {
         self.recorder + self.browser + self.display + self.sound
     }
@@ -106,6 +109,7 @@ pub fn cores(looks: &[Look], from: Instant, to: Instant) -> Option<Parts> {
         browser: rate(|parts| parts.browser),
         display: rate(|parts| parts.display),
         sound: rate(|parts| parts.sound),
+        others: rate(|parts| parts.others),
     })
 }
 
@@ -125,7 +129,12 @@ impl Meter {
             let mut looks = Vec::new();
             loop {
                 // A look that fails is left out; the next one makes up for it.
-                looks.extend(processes().ok().map(|all| family.look(&all, Instant::now())));
+                let look = processes().and_then(|all| {
+                    let mut look = family.look(&all, Instant::now());
+                    look.used.others = machine()? - look.used.total();
+                    Ok(look)
+                });
+                looks.extend(look.ok());
                 if stopped.recv_timeout(LOOK_EVERY) != Err(mpsc::RecvTimeoutError::Timeout) {
                     return looks;
                 }
@@ -166,19 +175,35 @@ fn processes() -> io::Result<Vec<Process>> {
         .collect())
 }
 
+/// Seconds for which the processors of the machine were not idle.
+fn machine() -> io::Result<f64> {
+    parse_machine(&fs::read_to_string("/proc/stat")?).ok_or(io::ErrorKind::InvalidData.into())
+}
+
+/// The first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal.
+fn parse_machine(stat: &str) -> Option<f64> {
+    let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    let fields: Vec<u64> = line.split_whitespace().map_while(|field| field.parse().ok()).collect();
+    let [user, nice, system, _, _, irq, softirq, steal, ..] = fields[..] else { return None };
+    seconds(user + nice + system + irq + softirq + steal)
+}
+
+fn seconds(ticks: u64) -> Option<f64> {
+    let per_second = u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
+    Some(f64::from(u32::try_from(ticks).ok()?) / f64::from(per_second))
+}
+
 /// Names may hold blanks and brackets; the last bracket ends the name.
 fn parse_stat(stat: &str) -> Option<Process> {
     let (id, rest) = stat.split_once(" (")?;
     let (name, rest) = rest.rsplit_once(") ")?;
     let fields: Vec<&str> = rest.split(' ').collect();
     let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
-    let ticks = u32::try_from(field(14)? + field(15)?).ok()?;
-    let per_second = u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
     Some(Process {
         id: id.parse().ok()?,
         name: name.to_owned(),
         parent: u32::try_from(field(4)?).ok()?,
-        used: f64::from(ticks) / f64::from(per_second),
+        used: seconds(field(14)? + field(15)?)?,
         started: field(22)?,
         resident: field(24)? * rustix::param::page_size() as u64,
     })
@@ -243,6 +268,14 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_is_busy_when_it_is_not_idle_and_does_not_wait() {
+        let stat = "cpu  100 20 300 9999 8888 40 50 60 7 7\ncpu0 1 2 3 4 5 6 7 8 0 0\n";
+        assert_eq!(parse_machine(stat), seconds(100 + 20 + 300 + 40 + 50 + 60));
+        assert_eq!(parse_machine("cpu  1 2 3\n"), None);
+        assert!(machine().unwrap() > 0.0);
+    }
+
+    #[test]
     fn time_goes_to_the_part_of_the_nearest_known_name() {
         let mut family = Family { roots: vec![10], members: HashMap::new() };
         let all = [
@@ -255,7 +288,7 @@ mod tests {
             process(20, "firefox-esr", 1, 99.0),
         ];
         let look = family.look(&all, Instant::now());
-        let expected = Parts { recorder: 6.0, browser: 7.0, display: 2.0, sound: 0.0 };
+        let expected = Parts { recorder: 6.0, browser: 7.0, display: 2.0, ..Parts::default() };
         assert_eq!(look.used, expected);
         // Of five and of two, for two belong to nobody here.
         let resident = Memory { everything: 35, recorder: 14 };

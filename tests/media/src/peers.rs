@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::children::command;
 
 /// Somebody else's recorder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Peer {
     /// The project that this one succeeds.
@@ -22,16 +22,20 @@ pub enum Peer {
     Ancestor,
     /// What open-source recorders of meetings do with `GStreamer`.
     Gstreamer,
+    /// The same where it grabs only what was drawn, which nobody does.
+    GstreamerDamage,
 }
 
 impl Peer {
-    pub const ALL: [Self; 3] = [Self::Original, Self::Ancestor, Self::Gstreamer];
+    /// Those that there are.
+    pub const USUAL: [Self; 3] = [Self::Original, Self::Ancestor, Self::Gstreamer];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Original => "original",
             Self::Ancestor => "ancestor",
             Self::Gstreamer => "GStreamer",
+            Self::GstreamerDamage => "GStreamer by damage",
         }
     }
 
@@ -50,7 +54,8 @@ impl Peer {
                 let flags = "+default_base_moof";
                 ("ffmpeg", ffmpeg(display, &size, "veryfast", 350, flags, 1000))
             }
-            Self::Gstreamer => ("gst-launch-1.0", gstreamer(display)),
+            Self::Gstreamer => ("gst-launch-1.0", gstreamer(display, false)),
+            Self::GstreamerDamage => ("gst-launch-1.0", gstreamer(display, true)),
         };
         let mut recorder = command(program);
         recorder.args(arguments.split_whitespace());
@@ -87,10 +92,10 @@ fn ffmpeg(
 }
 
 /// The sink comes last and lacks its file.
-fn gstreamer(display: &str) -> String {
+fn gstreamer(display: &str, by_damage: bool) -> String {
     format!(
         "-q -e mp4mux name=mux fragment-duration=1000 \
-         ximagesrc display-name={display} use-damage=false show-pointer=false \
+         ximagesrc display-name={display} use-damage={by_damage} show-pointer=false \
          ! video/x-raw,framerate=30/1 \
          ! queue max-size-buffers=0 max-size-bytes=0 max-size-time=3000000000 leaky=downstream \
          ! videoconvert ! videorate ! video/x-raw,format=I420,framerate=30/1 \
@@ -111,7 +116,7 @@ mod tests {
     fn each_command_names_its_display_its_file_and_its_rate() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("film.mp4");
-        for peer in Peer::ALL {
+        for peer in <Peer as clap::ValueEnum>::value_variants() {
             let recorder = peer.record(":7", (1920, 1080), &file).unwrap();
             let line = format!("{recorder:?}");
             assert!(line.contains(":7"), "{line}");

@@ -39,7 +39,7 @@ fn to_f64(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }
 
-pub(crate) const FIGURES: [Figure; 16] = [
+pub(crate) const FIGURES: [Figure; 17] = [
     drawn(figure("capture+encode, cores", 2, |run| Some(run.cores.recorder)), "capture", Some(0.6)),
     figure("with Firefox, cores", 2, |run| Some(run.cores.recorder + run.cores.browser)),
     drawn(figure("everything, cores", 2, |run| Some(run.cores.total())), "everything", Some(1.5)),
@@ -56,6 +56,7 @@ pub(crate) const FIGURES: [Figure; 16] = [
     figure("sound late, ms", 1, |run| run.analysis.sync.median_ms),
     figure("|A/V offset| p50, ms", 1, |run| run.analysis.sync.p50_ms),
     drawn(figure("|A/V offset| p95, ms", 1, |run| run.analysis.sync.p95_ms), "offset", Some(40.0)),
+    figure("beeps missing", 0, |run| numbered(run, |run| to_f64(run.analysis.sync.missing_beeps))),
     figure("SSIM to the clip, dB", 2, |run| run.ssim_db),
     figure("file, kbit/s", 0, |run| {
         let bits = u32::try_from(run.analysis.bytes / 125).ok()?;
@@ -68,7 +69,7 @@ pub(crate) const FIGURES: [Figure; 16] = [
         Some(300.0),
     ),
     figure("stop, s", 2, |run| run.stop_seconds),
-    figure("load before", 2, |run| run.load_before.parse().ok()),
+    figure("others, cores", 2, |run| Some(run.cores.others)),
 ];
 
 #[derive(Debug, Serialize)]

@@ -22,7 +22,7 @@ use test_media::workload::Workload;
 use test_media::{starts, stats};
 
 use figures::{FIGURES, Summary};
-use record::{Bench, Recorder};
+use record::{Bench, Machine, Recorder};
 
 /// As many distinct pictures a second has a recording that is worth the name.
 const SMOOTH: f64 = 29.0;
@@ -37,11 +37,17 @@ struct Arguments {
     #[arg(long, value_delimiter = ',')]
     workload: Vec<Workload>,
     /// Ours alone
-    #[arg(long)]
+    #[arg(long, conflicts_with = "beside")]
     alone: bool,
+    /// Whose recorders are beside ours, with commas; if not given, those that are in use
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Peer::USUAL, hide_default_value = true)]
+    beside: Vec<Peer>,
     /// Set in our Firefox, as NAME=VALUE with a value of JavaScript; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     preference: Vec<String>,
+    /// Keep so many processors busy meanwhile
+    #[arg(long, value_name = "PROCESSORS", default_value_t = 0)]
+    burden: u32,
     /// Length of each recording
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(10..))]
     seconds: u32,
@@ -85,24 +91,37 @@ fn main() -> anyhow::Result<()> {
     let seconds = arguments.soak.map_or(arguments.seconds, |minutes| minutes * 60);
     let bench = Bench::new(&arguments.output, arguments.recorder.clone(), size, seconds)?
         .with_preferences(&arguments.preference)?;
+    for _ in 0..arguments.burden {
+        // For as long as this program lives.
+        std::thread::spawn(|| {
+            loop {
+                std::hint::spin_loop();
+            }
+        });
+    }
     if let Some(most) = arguments.recordings {
-        return at_once(&bench, workloads[0], most);
+        return at_once(&bench, workloads[0], most, arguments.json.as_deref());
     }
     if arguments.soak.is_some() {
         return soak(&bench, workloads[0], &arguments);
     }
     let mut recorders = Vec::new();
     if !arguments.alone {
-        recorders.extend(Peer::ALL.map(Recorder::Peer));
+        recorders.extend(arguments.beside.iter().copied().map(Recorder::Peer));
     }
     recorders.extend(arguments.recorder.is_some().then_some(Recorder::Ours));
 
+    let machine = Machine::of_this();
+    println!("{machine}\n");
     let mut runs = Vec::new();
     let mut summaries = Vec::new();
     for &workload in &workloads {
         let first = runs.len();
         for number in 1..=arguments.runs {
-            for &recorder in &recorders {
+            // Another one begins each time: a machine may become slower or faster meanwhile.
+            let mut in_turn = recorders.clone();
+            in_turn.rotate_left((number as usize - 1) % recorders.len().max(1));
+            for recorder in in_turn {
                 let run = bench.run(recorder, workload, number)?;
                 eprintln!("{}, {} {number}: {run}", workload.name(), recorder.name());
                 runs.push(run);
@@ -132,7 +151,7 @@ fn main() -> anyhow::Result<()> {
         let all = json!({
             "seconds": arguments.seconds,
             "size": [arguments.width, arguments.height],
-            "machine": record::machine(),
+            "machine": machine,
             "summaries": summaries,
             "runs": runs,
             "starts": starts,
@@ -150,14 +169,22 @@ fn soak(bench: &Bench, workload: Workload, arguments: &Arguments) -> anyhow::Res
         soak.draw(folder)?;
     }
     if let Some(path) = &arguments.json {
-        write_json(path, &json!({ "machine": record::machine(), "soak": soak }))?;
+        write_json(path, &json!({ "machine": Machine::of_this(), "soak": soak }))?;
     }
     Ok(())
 }
 
 /// How many recordings this machine holds.
-fn at_once(bench: &Bench, workload: Workload, most: u32) -> anyhow::Result<()> {
-    println!("{}, at once", workload.name());
+fn at_once(
+    bench: &Bench,
+    workload: Workload,
+    most: u32,
+    json: Option<&Path>,
+) -> anyhow::Result<()> {
+    let machine = Machine::of_this();
+    println!("{machine}\n\n{}, at once", workload.name());
+    let mut all = Vec::new();
+    let mut smooth = 0;
     println!("recordings  least distinct fps  median  cores");
     for count in 1..=most {
         let runs = bench.at_once(workload, count)?;
@@ -167,10 +194,16 @@ fn at_once(bench: &Bench, workload: Workload, most: u32) -> anyhow::Result<()> {
         let cores: f64 = runs.iter().map(|run| run.cores.total()).sum();
         let median = stats::median(&fps).unwrap_or(f64::NAN);
         println!("{count:>10}  {least:>18.2}  {median:>6.2}  {cores:>5.2}");
+        all.push(runs);
         if least < SMOOTH {
-            println!("{} recordings at {SMOOTH} distinct pictures a second", count - 1);
-            return Ok(());
+            break;
         }
+        smooth = count;
+    }
+    let more = if smooth == most { " or more" } else { "" };
+    println!("{smooth}{more} recordings at {SMOOTH} distinct pictures a second");
+    if let Some(path) = json {
+        write_json(path, &json!({ "machine": machine, "smooth": smooth, "at_once": all }))?;
     }
     Ok(())
 }

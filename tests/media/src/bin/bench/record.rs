@@ -62,8 +62,6 @@ pub(crate) struct Run {
     pub(crate) cores: Parts,
     /// In bytes.
     pub(crate) peak_memory: Option<Memory>,
-    /// Load of the machine over the minute before.
-    pub(crate) load_before: String,
     pub(crate) analysis: Analysis,
     pub(crate) jitter_ms: Option<f64>,
     /// Likeness to the clip, in decibels.
@@ -79,13 +77,13 @@ impl fmt::Display for Run {
         let n = &self.analysis.numbers;
         write!(
             f,
-            "{:.2} cores of {:.2}, {:.2} distinct a second, {} repeated, {} skipped, load {}",
+            "{:.2} cores of {:.2}, {:.2} distinct a second, {} repeated, {} skipped, others {:.2}",
             self.cores.recorder,
             self.cores.total(),
             n.distinct_per_second,
             n.repeated,
             n.skipped,
-            self.load_before
+            self.cores.others
         )
     }
 }
@@ -159,13 +157,12 @@ impl Bench {
         workload: Workload,
         number: u32,
     ) -> anyhow::Result<Run> {
-        let load_before = load()?;
         let film = match recorder {
             Recorder::Peer(peer) => self.record_with(peer, workload, number),
             Recorder::Ours => self.record_with_ours(workload, number).and_then(Recording::ended),
         };
         let film = film.with_context(|| format!("{} failed", recorder.name()))?;
-        self.judged(recorder, workload, load_before, film)
+        self.judged(recorder, workload, film)
     }
 
     /// One recording by ours, looked at minute by minute.
@@ -202,7 +199,6 @@ impl Bench {
 
     /// So many recordings by ours that begin at the same time.
     pub(crate) fn at_once(&self, workload: Workload, count: u32) -> anyhow::Result<Vec<Run>> {
-        let load_before = load()?;
         let begun: Vec<Recording> = (1..=count)
             .map(|number| self.record_with_ours(workload, number))
             .collect::<Result<_, _>>()?;
@@ -212,10 +208,7 @@ impl Bench {
                 begun.into_iter().map(|one| scope.spawn(|| one.ended())).collect();
             waiting.into_iter().map(|one| one.join().expect("waiting does not panic")).collect()
         });
-        ended
-            .into_iter()
-            .map(|one| self.judged(Recorder::Ours, workload, load_before.clone(), one?))
-            .collect()
+        ended.into_iter().map(|one| self.judged(Recorder::Ours, workload, one?)).collect()
     }
 
     /// The address of the workload's page.
@@ -225,13 +218,7 @@ impl Bench {
         Ok(format!("{}{page}", self.site))
     }
 
-    fn judged(
-        &self,
-        recorder: Recorder,
-        workload: Workload,
-        load_before: String,
-        film: Film,
-    ) -> anyhow::Result<Run> {
+    fn judged(&self, recorder: Recorder, workload: Workload, film: Film) -> anyhow::Result<Run> {
         let Film { file, looks, ended, stop_seconds, report } = film;
         // Counted from the end: nobody knows from outside when ours began to record.
         let before_end = |time| ended.checked_sub(time).context("the clock has only just started");
@@ -254,7 +241,6 @@ impl Bench {
             file,
             cores,
             peak_memory: cpu::peak_memory(&looks),
-            load_before,
             analysis,
             jitter_ms: numbers::jitter_ms(&observation.pictures),
             ssim_db,
@@ -269,7 +255,9 @@ impl Bench {
 
     /// A peer's command, on a display and a sound server that it is given.
     fn record_with(&self, peer: Peer, workload: Workload, number: u32) -> anyhow::Result<Film> {
-        let file = self.output.join(format!("{}-{number}.mp4", peer.name().to_lowercase()));
+        let file = self
+            .output
+            .join(format!("{}-{number}.mp4", peer.name().to_lowercase().replace(' ', "-")));
         self.server.forget();
         let mut meeting =
             (workload == Workload::Meeting).then(|| self.hold_meeting()).transpose()?;
@@ -418,18 +406,45 @@ fn only_recording(folder: &Path) -> anyhow::Result<PathBuf> {
     }
 }
 
-fn load() -> anyhow::Result<String> {
-    let loads = fs::read_to_string("/proc/loadavg").context("the load cannot be read")?;
-    Ok(loads.split(' ').next().unwrap_or_default().to_owned())
+/// What the figures were measured on.
+#[derive(Debug, Serialize)]
+pub(crate) struct Machine {
+    processors: Option<usize>,
+    model: Option<String>,
+    kernel: Option<String>,
+    memory_mib: Option<u64>,
 }
 
-/// What the figures were measured on.
-pub(crate) fn machine() -> serde_json::Value {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split(':').nth(1));
-    serde_json::json!({
-        "processors": std::thread::available_parallelism().map(usize::from).ok(),
-        "model": model.map(str::trim),
-        "kernel": fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|it| it.trim().to_owned()),
-    })
+impl Machine {
+    /// As far as it tells about itself.
+    pub(crate) fn of_this() -> Self {
+        let line = |file: &str, name: &str| {
+            let text = fs::read_to_string(file).ok()?;
+            let value = text.lines().find_map(|line| line.strip_prefix(name)?.split(':').nth(1))?;
+            Some(value.trim().to_owned())
+        };
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
+        let memory = line("/proc/meminfo", "MemTotal");
+        let kibibytes = memory.and_then(|memory| memory.split(' ').next()?.parse::<u64>().ok());
+        Self {
+            processors: std::thread::available_parallelism().map(usize::from).ok(),
+            model: line("/proc/cpuinfo", "model name"),
+            kernel: kernel.map(|kernel| kernel.trim().to_owned()),
+            memory_mib: kibibytes.map(|kibibytes| kibibytes / 1024),
+        }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
+        write!(
+            f,
+            "{} processors ({}), {} MiB of memory, Linux {}",
+            self.processors.unwrap_or_default(),
+            known(&self.model),
+            self.memory_mib.unwrap_or_default(),
+            known(&self.kernel)
+        )
+    }
 }

@@ -57,29 +57,33 @@ impl Soak {
             self.minutes.iter().map(value).collect::<Vec<Option<f64>>>()
         };
         let figures = [
-            ("soak-cores", "Cores of everything, by minute", of(|minute| minute.cores)),
+            ("soak-cores", "Cores of everything, by minute", of(|minute| minute.cores), Some(1.5)),
             (
                 "soak-memory",
                 "Resident memory of everything, MiB, by minute",
                 of(|minute| minute.memory.map(|memory| mebibytes(memory.everything))),
+                None,
             ),
             (
                 "soak-recorder",
                 "Resident memory of the recorder alone, MiB, by minute",
                 of(|minute| minute.memory.map(|memory| mebibytes(memory.recorder))),
+                Some(300.0),
             ),
             (
                 "soak-distinct",
                 "Distinct pictures a second, by minute",
                 of(|minute| Some(minute.distinct_per_second)),
+                Some(30.0),
             ),
             (
                 "soak-offset",
                 "Distance of sound and picture, ms, by minute",
                 of(|minute| minute.sound_late_ms.map(f64::abs)),
+                Some(40.0),
             ),
         ];
-        for (file, title, values) in figures {
+        for (file, title, values, goal) in figures {
             // Every fifth minute has its number, for which there is room in an hour.
             let names: Vec<String> = (1..=values.len())
                 .map(|number| if number % 5 == 0 { number.to_string() } else { String::new() })
@@ -89,7 +93,7 @@ impl Soak {
                 .map(String::as_str)
                 .zip(values.into_iter().map(|one| vec![one]))
                 .collect();
-            let plot = Plot { title, recorders: &["recorder"], workloads: &minutes, goal: None };
+            let plot = Plot { title, recorders: &["recorder"], workloads: &minutes, goal };
             let path = folder.join(file).with_extension("svg");
             fs::write(&path, plot.svg())
                 .with_context(|| format!("{} cannot be written", path.display()))?;
