@@ -44,6 +44,7 @@ impl Parts {
             Part::Browser => &mut self.browser,
             Part::Display => &mut self.display,
             Part::Sound => &mut self.sound,
+            Part::Others => &mut self.others,
         }
     }
 }
@@ -54,6 +55,7 @@ enum Part {
     Browser,
     Display,
     Sound,
+    Others,
 }
 
 impl Part {
@@ -131,7 +133,7 @@ impl Meter {
                 // A look that fails is left out; the next one makes up for it.
                 let look = processes().and_then(|all| {
                     let mut look = family.look(&all, Instant::now());
-                    look.used.others = machine()? - look.used.total();
+                    look.used.others += stolen()?;
                     Ok(look)
                 });
                 looks.extend(look.ok());
@@ -175,17 +177,15 @@ fn processes() -> io::Result<Vec<Process>> {
         .collect())
 }
 
-/// Seconds for which the processors of the machine were not idle.
-fn machine() -> io::Result<f64> {
-    parse_machine(&fs::read_to_string("/proc/stat")?).ok_or(io::ErrorKind::InvalidData.into())
+/// Seconds that the machine's host gave to others while the machine had something to do.
+fn stolen() -> io::Result<f64> {
+    parse_stolen(&fs::read_to_string("/proc/stat")?).ok_or(io::ErrorKind::InvalidData.into())
 }
 
 /// The first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal.
-fn parse_machine(stat: &str) -> Option<f64> {
+fn parse_stolen(stat: &str) -> Option<f64> {
     let line = stat.lines().next()?.strip_prefix("cpu ")?;
-    let fields: Vec<u64> = line.split_whitespace().map_while(|field| field.parse().ok()).collect();
-    let [user, nice, system, _, _, irq, softirq, steal, ..] = fields[..] else { return None };
-    seconds(user + nice + system + irq + softirq + steal)
+    seconds(line.split_whitespace().nth(7)?.parse().ok()?)
 }
 
 fn seconds(ticks: u64) -> Option<f64> {
@@ -209,7 +209,7 @@ fn parse_stat(stat: &str) -> Option<Process> {
     })
 }
 
-/// Everything that ever descended from the roots, by id and start.
+/// Everything that ever ran, by id and start, and whether it descended from the roots.
 #[derive(Debug)]
 struct Family {
     roots: Vec<u32>,
@@ -224,12 +224,13 @@ impl Family {
             let key = (process.id, process.started);
             // One whose parent has ended belongs where it belonged before.
             let known = self.members.get(&key).map(|member| member.0);
-            if let Some(part) = self.part(process, &by_id).or(known) {
-                self.members.insert(key, (part, process.used));
+            let part = self.part(process, &by_id).or(known).unwrap_or(Part::Others);
+            self.members.insert(key, (part, process.used));
+            if part != Part::Others {
                 resident.everything += process.resident;
-                if part == Part::Recorder {
-                    resident.recorder += process.resident;
-                }
+            }
+            if part == Part::Recorder {
+                resident.recorder += process.resident;
             }
         }
         let mut used = Parts::default();
@@ -268,11 +269,11 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_is_busy_when_it_is_not_idle_and_does_not_wait() {
+    fn what_the_host_took_is_the_eighth_of_the_machine_s_times() {
         let stat = "cpu  100 20 300 9999 8888 40 50 60 7 7\ncpu0 1 2 3 4 5 6 7 8 0 0\n";
-        assert_eq!(parse_machine(stat), seconds(100 + 20 + 300 + 40 + 50 + 60));
-        assert_eq!(parse_machine("cpu  1 2 3\n"), None);
-        assert!(machine().unwrap() > 0.0);
+        assert_eq!(parse_stolen(stat), seconds(60));
+        assert_eq!(parse_stolen("cpu  1 2 3\n"), None);
+        assert!(stolen().is_ok());
     }
 
     #[test]
@@ -288,7 +289,8 @@ mod tests {
             process(20, "firefox-esr", 1, 99.0),
         ];
         let look = family.look(&all, Instant::now());
-        let expected = Parts { recorder: 6.0, browser: 7.0, display: 2.0, ..Parts::default() };
+        let expected =
+            Parts { recorder: 6.0, browser: 7.0, display: 2.0, sound: 0.0, others: 198.0 };
         assert_eq!(look.used, expected);
         // Of five and of two, for two belong to nobody here.
         let resident = Memory { everything: 35, recorder: 14 };

@@ -29,13 +29,13 @@ macro_rules! ours {
     ($more:literal) => {
         concat!(
             "bframes=5:b-adapt=0:rc-lookahead=12:sync-lookahead=0:mbtree=1:qcomp=0.4:\
-             b-pyramid=none:weightp=0:",
+             b-pyramid=none:weightp=0:aq-mode=2:",
             $more
         )
     };
 }
 
-const SETTINGS: [Setting; 14] = [
+const SETTINGS: [Setting; 18] = [
     ("ultrafast, nothing ahead", "ultrafast", 23.0, NOTHING_AHEAD),
     ("superfast, nothing ahead", "superfast", 23.0, NOTHING_AHEAD),
     ("veryfast, nothing ahead", "veryfast", 23.0, NOTHING_AHEAD),
@@ -72,6 +72,30 @@ const SETTINGS: [Setting; 14] = [
         "ultrafast",
         19.0,
         ours!("sliced-threads=1:cabac=1:8x8dct=1:weightb=1"),
+    ),
+    (
+        "with two, and quantizers as in the preset",
+        "superfast",
+        19.0,
+        ours!("sliced-threads=1:partitions=p8x8,i8x8,i4x4:deblock=-1,-1:aq-mode=1"),
+    ),
+    (
+        "with two, and quantizers that follow half as much",
+        "superfast",
+        19.0,
+        ours!("sliced-threads=1:partitions=p8x8,i8x8,i4x4:deblock=-1,-1:aq-strength=0.5"),
+    ),
+    (
+        "with two, and 3 B-frames in a row",
+        "superfast",
+        19.0,
+        ours!("sliced-threads=1:partitions=p8x8,i8x8,i4x4:deblock=-1,-1:bframes=3"),
+    ),
+    (
+        "with two, and a picture for each thread",
+        "superfast",
+        19.0,
+        ours!("partitions=p8x8,i8x8,i4x4:deblock=-1,-1"),
     ),
     ("the ancestor's", "veryfast", 23.0, PEERS),
     ("the original's", "fast", 23.0, PEERS),

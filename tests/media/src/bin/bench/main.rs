@@ -224,7 +224,7 @@ fn draw(
 }
 
 fn write_json(path: &Path, all: &serde_json::Value) -> anyhow::Result<()> {
-    write(path, &serde_json::to_string_pretty(all)?)
+    write(path, &format!("{}\n", serde_json::to_string(all)?))
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {

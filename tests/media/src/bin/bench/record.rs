@@ -58,6 +58,7 @@ impl Recorder {
 pub(crate) struct Run {
     pub(crate) recorder: Recorder,
     pub(crate) workload: Workload,
+    /// In the folder of the bench.
     pub(crate) file: PathBuf,
     pub(crate) cores: Parts,
     /// In bytes.
@@ -238,7 +239,7 @@ impl Bench {
         Ok(Run {
             recorder,
             workload,
-            file,
+            file: file.strip_prefix(&self.output).unwrap_or(&file).to_owned(),
             cores,
             peak_memory: cpu::peak_memory(&looks),
             analysis,
