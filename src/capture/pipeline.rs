@@ -259,18 +259,17 @@ fn coding(settings: &Settings, method: Method) -> Result<Vec<gst::Element>, glib
 type Effort = (&'static str, &'static str);
 
 /// Where there are more than [`FEW_PROCESSORS`], of which the browser needs most.
-const FINE: Effort = ("superfast", ":subme=2:partitions=p8x8,i8x8,i4x4:deblock=-1,-1");
+const FINE: Effort = ("superfast", ":subme=2:aq-mode=2:partitions=p8x8,i8x8,i4x4:deblock=-1,-1");
 const FEW_PROCESSORS: u32 = 2;
 /// Slices of one picture need fewer of them in memory than pictures of their own.
-const FULL: Effort = ("superfast", ":sliced-threads=1:partitions=p8x8,i8x8,i4x4:deblock=-1,-1");
+const FULL: Effort =
+    ("superfast", ":sliced-threads=1:aq-mode=2:partitions=p8x8,i8x8,i4x4:deblock=-1,-1");
 /// What is in the decoder's configuration is the same as with [`FULL`].
 const LIGHT: Effort = ("ultrafast", ":sliced-threads=1:cabac=1:8x8dct=1:weightb=1");
 
-/// What holds for all: closed groups of a fixed length, no thread that looks ahead, the
-/// macroblock tree half as strong again as x264's own, and quantizers that follow how uneven
-/// the whole picture is.
-const ALWAYS: &str =
-    "scenecut=0:open-gop=0:sync-lookahead=0:b-pyramid=none:weightp=0:qcomp=0.4:aq-mode=2";
+/// What holds for all: closed groups of a fixed length, no thread that looks ahead, and the
+/// macroblock tree half as strong again as x264's own.
+const ALWAYS: &str = "scenecut=0:open-gop=0:sync-lookahead=0:b-pyramid=none:weightp=0:qcomp=0.4";
 
 fn x264(settings: &Settings, (preset, options): Effort) -> Result<gst::Element, glib::BoolError> {
     let encoder = make("x264enc", "x264")

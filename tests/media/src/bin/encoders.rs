@@ -29,7 +29,7 @@ macro_rules! ours {
     ($more:literal) => {
         concat!(
             "bframes=5:b-adapt=0:rc-lookahead=12:sync-lookahead=0:mbtree=1:qcomp=0.4:\
-             b-pyramid=none:weightp=0:aq-mode=2:",
+             b-pyramid=none:weightp=0:",
             $more
         )
     };
@@ -59,13 +59,13 @@ const SETTINGS: [Setting; 18] = [
         "the recorder's with one processor or two",
         "superfast",
         19.0,
-        ours!("sliced-threads=1:partitions=p8x8,i8x8,i4x4:deblock=-1,-1"),
+        ours!("sliced-threads=1:aq-mode=2:partitions=p8x8,i8x8,i4x4:deblock=-1,-1"),
     ),
     (
         "the recorder's with more",
         "superfast",
         19.0,
-        ours!("subme=2:partitions=p8x8,i8x8,i4x4:deblock=-1,-1"),
+        ours!("subme=2:aq-mode=2:partitions=p8x8,i8x8,i4x4:deblock=-1,-1"),
     ),
     (
         "the recorder's where processors are short",
@@ -77,25 +77,25 @@ const SETTINGS: [Setting; 18] = [
         "with two, and quantizers as in the preset",
         "superfast",
         19.0,
-        ours!("sliced-threads=1:partitions=p8x8,i8x8,i4x4:deblock=-1,-1:aq-mode=1"),
+        ours!("sliced-threads=1:aq-mode=1:partitions=p8x8,i8x8,i4x4:deblock=-1,-1"),
     ),
     (
         "with two, and quantizers that follow half as much",
         "superfast",
         19.0,
-        ours!("sliced-threads=1:partitions=p8x8,i8x8,i4x4:deblock=-1,-1:aq-strength=0.5"),
+        ours!("sliced-threads=1:aq-mode=2:partitions=p8x8,i8x8,i4x4:deblock=-1,-1:aq-strength=0.5"),
     ),
     (
         "with two, and 3 B-frames in a row",
         "superfast",
         19.0,
-        ours!("sliced-threads=1:partitions=p8x8,i8x8,i4x4:deblock=-1,-1:bframes=3"),
+        ours!("sliced-threads=1:aq-mode=2:partitions=p8x8,i8x8,i4x4:deblock=-1,-1:bframes=3"),
     ),
     (
         "with two, and a picture for each thread",
         "superfast",
         19.0,
-        ours!("partitions=p8x8,i8x8,i4x4:deblock=-1,-1"),
+        ours!("aq-mode=2:partitions=p8x8,i8x8,i4x4:deblock=-1,-1"),
     ),
     ("the ancestor's", "veryfast", 23.0, PEERS),
     ("the original's", "fast", 23.0, PEERS),
