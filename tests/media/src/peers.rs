@@ -22,12 +22,12 @@ pub enum Peer {
     Ancestor,
     /// What open-source recorders of meetings do with `GStreamer`.
     Gstreamer,
-    /// The same where it grabs only what was drawn, which nobody does.
+    /// The same where it grabs only what was drawn.
     GstreamerDamage,
 }
 
 impl Peer {
-    /// Those that there are.
+    /// Those in use.
     pub const USUAL: [Self; 3] = [Self::Original, Self::Ancestor, Self::Gstreamer];
 
     pub fn name(self) -> &'static str {
