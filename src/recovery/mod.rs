@@ -28,7 +28,7 @@ use serde::Serialize;
 use crate::mp4::{Form, Scanned, Scanner, plain_head};
 use crate::upload::plan::{MIN_PART_BYTES, Payload};
 use crate::upload::spool::Manifest;
-use crate::upload::store::{Object, StoreError};
+use crate::upload::store::{Kind, Object, StoreError};
 use bucket::{Bucket, Found, Listed, OpenUpload};
 
 /// Bytes that the store copies in one request. The more, the fewer requests; but
@@ -181,7 +181,7 @@ async fn recover_upload(
         match try_upload(bucket, upload, spool, rules).await {
             // What the dead recorder had sent, and the store was still taking, has
             // replaced a part after it was listed.
-            Err(Error::Store(error)) if error.code.as_deref() == Some("InvalidPart") => {}
+            Err(Error::Store(error)) if error.kind == Kind::Replaced => {}
             recovered => return recovered,
         }
     }

@@ -15,7 +15,9 @@
 //! Each part is a task of the uploader's own set. Dropping the uploader stops
 //! all of them; what the store has by then stays there.
 
+mod doubt;
 pub mod plan;
+mod retries;
 pub mod s3;
 pub mod spool;
 pub mod store;
@@ -34,7 +36,9 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
+use doubt::Doubted;
 use plan::{Action, Exceeded, Head, Part, Payload, Planner, Receipt};
+use retries::Retries;
 use spool::{Spool, Spooled};
 use store::{Completed, Kind, Object, PartStore, StoreError, UploadId};
 
@@ -48,14 +52,8 @@ pub const NEVER_GIVE_UP: Duration = Duration::MAX;
 /// Nothing is lost yet at the start, and a person may be waiting for the error.
 pub const GIVE_UP_STARTING_AFTER: Duration = Duration::from_secs(15);
 
-/// Ceiling of the first pause before a request is repeated; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-
-/// Ceiling of the first pause after the store asked for fewer requests.
-const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
-
-/// No pause is longer: the store may be back any moment, and media waits.
-const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+/// So often parts are stored again that something older has replaced.
+const REPLACEMENTS: u32 = 3;
 
 /// How an upload behaves.
 #[derive(Clone, Debug)]
@@ -131,6 +129,8 @@ pub struct Uploader<S> {
     waiting: VecDeque<(u16, Body)>,
     /// On their way, for the case that they do not arrive.
     under_way: BTreeMap<u16, Body>,
+    /// Stored, and perhaps replaced meanwhile.
+    doubted: Doubted,
     requests: JoinSet<Answer>,
     spool: Spool,
     /// When the last checkpoint began.
@@ -149,11 +149,30 @@ enum Body {
     Disk(Spooled),
 }
 
+impl Body {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Memory(payload) => payload.len() as u64,
+            Self::Disk(spooled) => spooled.len(),
+        }
+    }
+
+    async fn read(self) -> Result<Payload, Error> {
+        match self {
+            Self::Memory(payload) => Ok(payload),
+            Self::Disk(spooled) => {
+                spooled.read().await.map_err(|error| Error::Spool(Arc::new(error)))
+            }
+        }
+    }
+}
+
 /// What became of a request.
 #[derive(Debug)]
 enum Answer {
-    Part(u16, Result<Receipt, Error>),
-    Checkpoint(Result<(), StoreError>),
+    /// With how often it was asked before.
+    Part(u16, Result<(Receipt, u32), Error>),
+    Checkpoint(u16, Result<(), StoreError>),
 }
 
 impl<S: PartStore> Uploader<S> {
@@ -172,6 +191,7 @@ impl<S: PartStore> Uploader<S> {
             planner: Planner::new(),
             waiting: VecDeque::new(),
             under_way: BTreeMap::new(),
+            doubted: Doubted::default(),
             requests: JoinSet::new(),
             spool: Spool::new(config.spool.clone()),
             checkpointed: Instant::now(),
@@ -231,19 +251,17 @@ impl<S: PartStore> Uploader<S> {
         let (progress, config) = (self.progress.clone(), &self.config);
         let (give_up_after, jitter) = (config.give_up_after, config.jitter);
         self.requests.spawn(async move {
-            let payload = match body {
-                Body::Memory(payload) => payload,
-                Body::Disk(spooled) => match spooled.read().await {
-                    Ok(payload) => payload,
-                    Err(error) => return Answer::Part(number, Err(Error::Spool(Arc::new(error)))),
-                },
+            let payload = match body.read().await {
+                Ok(payload) => payload,
+                Err(error) => return Answer::Part(number, Err(error)),
             };
             let stored = Retries { progress: &progress, jitter }
                 .of(give_up_after, |attempt| {
-                    store.put_part(&upload, number, payload.clone(), attempt)
+                    let stored = store.put_part(&upload, number, payload.clone(), attempt);
+                    async move { Ok((stored.await?, attempt)) }
                 })
                 .await;
-            if let Ok(receipt) = &stored {
+            if let Ok((receipt, _)) = &stored {
                 tracing::debug!(part = number, bytes = receipt.bytes, "part stored");
                 progress.send_modify(|progress| {
                     progress.bytes_stored += receipt.bytes;
@@ -269,13 +287,14 @@ impl<S: PartStore> Uploader<S> {
         let progress = self.progress.clone();
         self.requests.spawn(async move {
             let stored = store.put_part(&upload, number, payload, 0).await;
-            Answer::Checkpoint(stored.map(|receipt| {
+            let stored = stored.map(|receipt| {
                 tracing::debug!(part = number, bytes = receipt.bytes, "open part stored");
                 progress.send_modify(|progress| {
                     progress.checkpoints += 1;
                     progress.checkpoint_bytes += receipt.bytes;
                 });
-            }))
+            });
+            Answer::Checkpoint(number, stored)
         });
     }
 
@@ -299,7 +318,8 @@ impl<S: PartStore> Uploader<S> {
 
     fn in_memory(&self) -> u64 {
         let waiting = self.waiting.iter().map(|(_, body)| body);
-        let bodies = waiting.chain(self.under_way.values()).map(|body| match body {
+        let doubted = self.doubted.parts().map(|(_, body)| body);
+        let bodies = waiting.chain(self.under_way.values()).chain(doubted).map(|body| match body {
             Body::Memory(payload) => payload.len() as u64,
             Body::Disk(_) => 0,
         });
@@ -309,9 +329,15 @@ impl<S: PartStore> Uploader<S> {
 
     fn note(&mut self, ended: Result<Answer, JoinError>) {
         match ended {
-            Ok(Answer::Part(number, Ok(receipt))) => {
-                if let Some(Body::Disk(spooled)) = self.under_way.remove(&number) {
-                    self.spool.drop(&spooled);
+            Ok(Answer::Part(number, Ok((receipt, attempts)))) => {
+                if attempts > 0 {
+                    self.doubted.add(number);
+                }
+                let body = self.under_way.remove(&number);
+                for body in body.into_iter().flat_map(|body| self.doubted.stored(number, body)) {
+                    if let Body::Disk(spooled) = body {
+                        self.spool.drop(&spooled);
+                    }
                 }
                 if number == 1 {
                     self.first_bytes = Some(receipt.bytes);
@@ -322,8 +348,9 @@ impl<S: PartStore> Uploader<S> {
             Ok(Answer::Part(_, Err(error))) => {
                 self.failed.get_or_insert(error);
             }
-            Ok(Answer::Checkpoint(Ok(()))) => self.planner.checkpoint_done(true),
-            Ok(Answer::Checkpoint(Err(error))) => {
+            Ok(Answer::Checkpoint(_, Ok(()))) => self.planner.checkpoint_done(true),
+            Ok(Answer::Checkpoint(number, Err(error))) => {
+                self.doubted.add(number);
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "the open part is not stored yet");
                 self.planner.checkpoint_done(false);
@@ -346,7 +373,7 @@ impl<S: PartStore> Uploader<S> {
         loop {
             self.check()?;
             if let Some(parts) = self.pump() {
-                return self.complete(&parts).await.map(Some);
+                return self.complete(parts).await.map(Some);
             }
             match self.requests.join_next().await {
                 Some(ended) => self.note(ended),
@@ -356,13 +383,27 @@ impl<S: PartStore> Uploader<S> {
         self.abort().await.map(|()| None)
     }
 
-    async fn complete(&mut self, parts: &[(u16, Receipt)]) -> Result<Completed, Error> {
-        self.completing = true;
+    async fn complete(&mut self, mut parts: Vec<(u16, Receipt)>) -> Result<Completed, Error> {
         let bytes = self.planner.taken();
-        let completed = Retries { progress: &self.progress, jitter: self.config.jitter }
-            .of(self.config.give_up_after, |_| self.store.complete(&self.upload, parts, bytes))
-            .await
-            .map_err(|error| Error::Store(Arc::new(error)))?;
+        let mut replacements = 0;
+        let completed = loop {
+            self.completing = true;
+            let completed = Retries { progress: &self.progress, jitter: self.config.jitter }
+                .of(self.config.give_up_after, |_| self.store.complete(&self.upload, &parts, bytes))
+                .await;
+            let error = match completed {
+                Ok(completed) => break completed,
+                Err(error) => error,
+            };
+            self.completing = error.kind != Kind::Replaced;
+            let is_kept = self.doubted.parts().next().is_some();
+            if self.completing || !is_kept || replacements == REPLACEMENTS {
+                return Err(Error::Store(Arc::new(error)));
+            }
+            replacements += 1;
+            tracing::warn!(%error, "a request that was given up has arrived after all");
+            self.put_again(&mut parts).await?;
+        };
         if completed.verified == Some(false) {
             tracing::error!(
                 object = %self.store.object(), checksum = completed.checksum,
@@ -372,8 +413,23 @@ impl<S: PartStore> Uploader<S> {
         Ok(completed)
     }
 
+    /// Stores all parts again that may have been replaced.
+    async fn put_again(&self, parts: &mut [(u16, Receipt)]) -> Result<(), Error> {
+        for (number, body) in self.doubted.parts() {
+            let payload = body.clone().read().await?;
+            let receipt = Retries { progress: &self.progress, jitter: self.config.jitter }
+                .of(self.config.give_up_after, |attempt| {
+                    self.store.put_part(&self.upload, number, payload.clone(), attempt)
+                })
+                .await
+                .map_err(|error| Error::Store(Arc::new(error)))?;
+            parts[usize::from(number) - 1].1 = receipt;
+        }
+        Ok(())
+    }
+
     /// Stops at once and leaves the upload open. What the store does not have is
-    /// put on disk, with the `tail` that would have been put next.
+    /// put on disk, or may have lost again, with the `tail` that would have been put next.
     pub async fn abandon(&mut self, tail: Vec<Bytes>) -> Left {
         if self.planner.is_open()
             && let Err(error) = self.planner.push(tail)
@@ -393,6 +449,7 @@ impl<S: PartStore> Uploader<S> {
         let mut rest: Vec<(u16, Body)> =
             self.under_way.iter().map(|(number, body)| (*number, body.clone())).collect();
         rest.extend(waiting);
+        rest.extend(self.doubted.parts().map(|(number, body)| (number, body.clone())));
         if !open.is_empty() {
             rest.push((self.planner.open_number(), Body::Memory(open)));
         }
@@ -430,62 +487,5 @@ impl<S: PartStore> Uploader<S> {
     /// Follows the upload, and keeps its last state after the end.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
-    }
-}
-
-/// How requests are repeated.
-struct Retries<'a> {
-    progress: &'a watch::Sender<Progress>,
-    jitter: fn() -> f64,
-}
-
-impl Retries<'_> {
-    /// Repeats a request while that can help and `give_up_after` has not passed.
-    /// The request is told how often it was tried before.
-    async fn of<T, F: Future<Output = Result<T, StoreError>>>(
-        &self,
-        give_up_after: Duration,
-        mut request: impl FnMut(u32) -> F,
-    ) -> Result<T, StoreError> {
-        let started = Instant::now();
-        let mut backoff = Backoff { ceiling: FIRST_PAUSE };
-        for attempt in 0.. {
-            let error = match request(attempt).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            let left = give_up_after.saturating_sub(started.elapsed());
-            let Some(pause) = backoff.pause(error.kind, left, (self.jitter)()) else {
-                return Err(error);
-            };
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                ?pause,
-                "the store did not take a request, asking again"
-            );
-            self.progress.send_modify(|progress| progress.retries += 1);
-            tokio::time::sleep(pause).await;
-        }
-        unreachable!("attempts are not counted up to 2^32")
-    }
-}
-
-/// The pauses between the attempts of one request: exponential, with full
-/// jitter, so that many parts that fail together do not come back together.
-#[derive(Debug)]
-struct Backoff {
-    ceiling: Duration,
-}
-
-impl Backoff {
-    /// How long to wait after a failure of this kind, or `None` if repeating
-    /// cannot help or the wait would not end within `left`.
-    fn pause(&mut self, kind: Kind, left: Duration, jitter: f64) -> Option<Duration> {
-        if kind == Kind::Throttled {
-            self.ceiling = self.ceiling.max(THROTTLED_PAUSE);
-        }
-        let pause = self.ceiling.mul_f64(jitter);
-        self.ceiling = (self.ceiling * 2).min(LONGEST_PAUSE);
-        (kind.is_retryable() && pause < left).then_some(pause)
     }
 }

@@ -220,8 +220,7 @@ impl PartStore for S3Store {
         let operation = Operation::PutPart { number };
         // The SDK would put the checksum of a body in pieces behind it, in
         // aws-chunked form, which some stores take for the object's own content
-        // encoding. Given a checksum it sends the pieces as they are. Joining
-        // them instead would copy every part, up to 128 MiB in flight.
+        // encoding. Given a checksum it sends the pieces, and copies none of them.
         let (crc32, bytes) = (crc32(&payload), payload.len() as u64);
         let stored = self
             .client
@@ -409,6 +408,7 @@ fn kind_of_code(code: &str) -> Option<Kind> {
             Kind::Denied
         }
         "NoSuchBucket" | "NoSuchUpload" => Kind::Missing,
+        "InvalidPart" => Kind::Replaced,
         "NotImplemented" => Kind::Rejected,
         _ => return None,
     })

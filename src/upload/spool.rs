@@ -45,6 +45,7 @@ pub(super) struct Spool {
 pub(super) struct Spooled {
     number: u16,
     path: PathBuf,
+    bytes: u64,
 }
 
 /// What a spool says of itself when it stays behind.
@@ -84,7 +85,7 @@ impl Spool {
         let written = path.clone();
         tokio::task::spawn_blocking(move || write(&written, &payload)).await??;
         self.parts.insert(number, length);
-        Ok(Spooled { number, path })
+        Ok(Spooled { number, path, bytes: length })
     }
 
     /// Removes a part that is stored.
@@ -130,6 +131,10 @@ impl Spool {
 }
 
 impl Spooled {
+    pub(super) fn len(&self) -> u64 {
+        self.bytes
+    }
+
     pub(super) async fn read(&self) -> io::Result<Payload> {
         Ok(Payload::new(vec![tokio::fs::read(&self.path).await?.into()]))
     }

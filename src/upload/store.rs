@@ -96,6 +96,8 @@ pub enum Kind {
     Missing,
     /// The store has no space left.
     Full,
+    /// A part of the upload is another one than the request says.
+    Replaced,
     /// The store will never take this request.
     Rejected,
 }
@@ -112,6 +114,7 @@ impl Kind {
             Self::Denied => "was denied",
             Self::Missing => "found no such bucket or upload",
             Self::Full => "found no space left",
+            Self::Replaced => "found another part than it should",
             Self::Rejected => "was rejected",
         }
     }

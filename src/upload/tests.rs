@@ -29,6 +29,8 @@ fn config() -> Config {
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     Fails(Kind),
+    /// Fails, and what it sent is stored after all just before the completion.
+    ArrivesLate,
     /// Goes well once that part is stored.
     Follows(u16),
     /// Goes well after others had this many turns.
@@ -47,6 +49,8 @@ struct FaultyStore {
     in_flight: Mutex<usize>,
     most_in_flight: Mutex<usize>,
     aborted: Mutex<bool>,
+    /// What is on its way for nobody.
+    late: Mutex<Vec<(u16, Vec<u8>)>>,
 }
 
 impl FaultyStore {
@@ -59,10 +63,16 @@ impl FaultyStore {
             in_flight: Mutex::default(),
             most_in_flight: Mutex::default(),
             aborted: Mutex::default(),
+            late: Mutex::default(),
         })
     }
 
     async fn meet(&self, operation: Operation) -> Result<(), StoreError> {
+        self.meet_with(operation, &Payload::new(vec![])).await
+    }
+
+    /// `sent` is the part.
+    async fn meet_with(&self, operation: Operation, sent: &Payload) -> Result<(), StoreError> {
         let fault = {
             let mut faults = self.faults.lock().unwrap();
             let found = faults.iter().position(|(of, _)| *of == operation);
@@ -80,20 +90,19 @@ impl FaultyStore {
                 }
             }
             Some(Fault::NeverAnswers) => std::future::pending().await,
-            Some(Fault::Fails(kind)) => {
-                let object = self.object.clone();
-                let code = Some("Injected".into());
-                return Err(StoreError {
-                    kind,
-                    operation,
-                    object,
-                    status: None,
-                    code,
-                    source: None,
-                });
+            Some(Fault::Fails(kind)) => return Err(self.failure(operation, kind)),
+            Some(Fault::ArrivesLate) => {
+                let Operation::PutPart { number } = operation else { panic!("{operation}") };
+                self.late.lock().unwrap().push((number, sent.pieces().concat()));
+                return Err(self.failure(operation, Kind::Transient));
             }
         }
         Ok(())
+    }
+
+    fn failure(&self, operation: Operation, kind: Kind) -> StoreError {
+        let (object, code) = (self.object.clone(), Some("Injected".into()));
+        StoreError { kind, operation, object, status: None, code, source: None }
     }
 
     fn stored(&self) -> Vec<u8> {
@@ -128,7 +137,7 @@ impl PartStore for FaultyStore {
             *in_flight += 1;
             *most = (*most).max(*in_flight);
         }
-        let met = self.meet(Operation::PutPart { number }).await;
+        let met = self.meet_with(Operation::PutPart { number }, &payload).await;
         *self.in_flight.lock().unwrap() -= 1;
         met?;
         self.parts.lock().unwrap().insert(number, payload.pieces().concat());
@@ -143,6 +152,14 @@ impl PartStore for FaultyStore {
         bytes: u64,
     ) -> Result<Completed, StoreError> {
         self.meet(Operation::Complete).await?;
+        let late = std::mem::take(&mut *self.late.lock().unwrap());
+        self.parts.lock().unwrap().extend(late);
+        let is_listed = |(number, receipt): &(u16, Receipt)| {
+            self.parts.lock().unwrap()[number].len() as u64 == receipt.bytes
+        };
+        if !parts.iter().all(is_listed) {
+            return Err(self.failure(Operation::Complete, Kind::Replaced));
+        }
         let numbers: Vec<u16> = parts.iter().map(|(number, _)| *number).collect();
         assert_eq!(numbers, self.parts.lock().unwrap().keys().copied().collect::<Vec<_>>());
         assert_eq!(bytes, self.stored().len() as u64);
@@ -303,30 +320,6 @@ async fn a_store_that_stays_away_is_given_up_after_the_time_set() {
     assert_eq!(kind_of(&uploader.finish(None).await.unwrap_err()), Kind::Transient);
 }
 
-#[test]
-fn pauses_double_up_to_a_limit_and_end_before_the_time_is_up() {
-    let mut backoff = Backoff { ceiling: FIRST_PAUSE };
-    let mut pauses = Vec::new();
-    let mut left = Duration::from_mins(5);
-    while let Some(pause) = backoff.pause(Kind::Transient, left, 0.5) {
-        pauses.push(pause);
-        left -= pause;
-    }
-    assert_eq!(pauses[..3], [125, 250, 500].map(Duration::from_millis));
-    assert_eq!(pauses.last(), Some(&(LONGEST_PAUSE / 2)));
-    assert!(left <= LONGEST_PAUSE / 2, "{left:?}");
-}
-
-#[test]
-fn a_throttled_request_pauses_longer_and_a_refused_one_is_not_repeated() {
-    let pause = |kind| Backoff { ceiling: FIRST_PAUSE }.pause(kind, NEVER_GIVE_UP, 1.0);
-    assert_eq!(pause(Kind::Transient), Some(FIRST_PAUSE));
-    assert_eq!(pause(Kind::Throttled), Some(THROTTLED_PAUSE));
-    for kind in [Kind::Denied, Kind::Missing, Kind::Full, Kind::Rejected] {
-        assert_eq!(pause(kind), None, "{kind:?}");
-    }
-}
-
 #[tokio::test]
 async fn a_denied_start_fails_at_once() {
     let store = FaultyStore::new([(Operation::Create, Fault::Fails(Kind::Denied))]);
@@ -424,6 +417,60 @@ async fn a_checkpoint_that_fails_is_made_up_for_by_the_next() {
         }
     };
     timeout(DEADLINE, again).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_arrives_late_is_replaced_again() {
+    let store = FaultyStore::new([part(1, Fault::ArrivesLate)]);
+    let always = Config { checkpoint: Some(Duration::ZERO), ..config() };
+    let mut uploader = started(&store, always).await;
+    uploader.put(vec![Bytes::from_static(b"older")]).await.unwrap();
+    wait(|| !store.late.lock().unwrap().is_empty()).await;
+    uploader.put(vec![Bytes::from(vec![7; MIN_PART_BYTES])]).await.unwrap();
+    uploader.finish(None).await.unwrap().unwrap();
+    assert!(store.stored() == [b"older", &vec![7; MIN_PART_BYTES][..]].concat());
+    assert!(store.arrived.borrow().ends_with(&[1]), "{:?}", store.arrived.borrow());
+}
+
+#[tokio::test]
+async fn what_may_have_been_replaced_is_left_on_disk() {
+    let lost = (Operation::Complete, Fault::NeverAnswers);
+    let store = FaultyStore::new([part(2, Fault::Fails(Kind::Transient)), lost]);
+    let mut uploader = started(&store, config()).await;
+    for pieces in film(3) {
+        uploader.put(pieces).await.unwrap();
+    }
+    let finished = timeout(Duration::from_millis(50), uploader.finish(None)).await;
+    assert!(finished.is_err(), "it never answers");
+    let left = uploader.abandon(vec![]).await.spool.unwrap();
+    let manifest = spool::Manifest::read(&left).unwrap();
+    assert_eq!(manifest.parts, BTreeMap::from([(2, MIN_PART_BYTES as u64)]));
+    std::fs::remove_dir_all(left).unwrap();
+}
+
+#[tokio::test]
+async fn replacing_for_ever_is_given_up() {
+    let refused = (0..=REPLACEMENTS).map(|_| (Operation::Complete, Fault::Fails(Kind::Replaced)));
+    let lost = part(1, Fault::Fails(Kind::Transient));
+    let store = FaultyStore::new(refused.chain([lost]));
+    let mut uploader = started(&store, config()).await;
+    uploader.put(film(1).remove(0)).await.unwrap();
+    let error = uploader.finish(None).await.unwrap_err();
+    assert_eq!(kind_of(&error), Kind::Replaced);
+    assert_eq!(store.arrived.borrow().len(), 1 + REPLACEMENTS as usize);
+    let left = uploader.abandon(vec![]).await.spool.unwrap();
+    std::fs::remove_dir_all(left).unwrap();
+}
+
+#[tokio::test]
+async fn a_replaced_part_that_is_not_kept_is_told() {
+    let store = FaultyStore::new([(Operation::Complete, Fault::Fails(Kind::Replaced))]);
+    let mut uploader = started(&store, config()).await;
+    uploader.put(film(1).remove(0)).await.unwrap();
+    let error = uploader.finish(None).await.unwrap_err();
+    assert_eq!(kind_of(&error), Kind::Replaced);
+    let left = uploader.abandon(vec![]).await;
+    assert_eq!((left.completing, left.spool), (false, None));
 }
 
 #[tokio::test]

@@ -446,6 +446,7 @@ fn answers_are_sorted_by_what_the_caller_can_do() {
         (200, None, Kind::Transient),
         (301, Some("PermanentRedirect"), Kind::Rejected),
         (400, Some("BadDigest"), Kind::Transient),
+        (400, Some("InvalidPart"), Kind::Replaced),
         (400, Some("EntityTooSmall"), Kind::Rejected),
         (400, Some("ExpiredToken"), Kind::Transient),
         (400, Some("InvalidToken"), Kind::Denied),

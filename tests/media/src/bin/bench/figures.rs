@@ -39,7 +39,7 @@ fn to_f64(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }
 
-pub(crate) const FIGURES: [Figure; 17] = [
+pub(crate) const FIGURES: [Figure; 20] = [
     drawn(figure("capture+encode, cores", 2, |run| Some(run.cores.recorder)), "capture", Some(0.6)),
     figure("with Firefox, cores", 2, |run| Some(run.cores.recorder + run.cores.browser)),
     drawn(figure("everything, cores", 2, |run| Some(run.cores.total())), "everything", Some(1.5)),
@@ -56,8 +56,10 @@ pub(crate) const FIGURES: [Figure; 17] = [
     figure("sound late, ms", 1, |run| run.analysis.sync.median_ms),
     figure("|A/V offset| p50, ms", 1, |run| run.analysis.sync.p50_ms),
     drawn(figure("|A/V offset| p95, ms", 1, |run| run.analysis.sync.p95_ms), "offset", Some(40.0)),
+    figure("drift, ms a minute", 1, |run| Some(run.analysis.sync.drift_ms_per_hour? / 60.0)),
     figure("beeps missing", 0, |run| numbered(run, |run| to_f64(run.analysis.sync.missing_beeps))),
     figure("SSIM to the clip, dB", 2, |run| run.ssim_db),
+    figure("VMAF to the clip", 1, |run| run.vmaf),
     figure("file, kbit/s", 0, |run| {
         let bits = u32::try_from(run.analysis.bytes / 125).ok()?;
         (run.analysis.seconds > 0.0).then(|| f64::from(bits) / run.analysis.seconds)
@@ -68,6 +70,7 @@ pub(crate) const FIGURES: [Figure; 17] = [
         "memory",
         Some(300.0),
     ),
+    figure("start, s", 2, |run| run.start_seconds),
     figure("stop, s", 2, |run| run.stop_seconds),
     figure("others, cores", 2, |run| Some(run.cores.others)),
 ];

@@ -45,6 +45,9 @@ struct Arguments {
     /// Set in our Firefox, as NAME=VALUE with a value of JavaScript; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     preference: Vec<String>,
+    /// An ffmpeg with libvmaf, for a figure with it
+    #[arg(long)]
+    vmaf: Option<PathBuf>,
     /// Keep so many processors busy meanwhile
     #[arg(long, value_name = "PROCESSORS", default_value_t = 0)]
     burden: u32,
@@ -90,7 +93,8 @@ fn main() -> anyhow::Result<()> {
     let size = (arguments.width, arguments.height);
     let seconds = arguments.soak.map_or(arguments.seconds, |minutes| minutes * 60);
     let bench = Bench::new(&arguments.output, arguments.recorder.clone(), size, seconds)?
-        .with_preferences(&arguments.preference)?;
+        .with_preferences(&arguments.preference)?
+        .with_vmaf(arguments.vmaf.clone());
     for _ in 0..arguments.burden {
         // For as long as this program lives.
         std::thread::spawn(|| {

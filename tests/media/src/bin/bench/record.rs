@@ -67,6 +67,10 @@ pub(crate) struct Run {
     pub(crate) jitter_ms: Option<f64>,
     /// Likeness to the clip, in decibels.
     pub(crate) ssim_db: Option<f64>,
+    /// The same, 0 to 100, where there is an ffmpeg that tells it.
+    pub(crate) vmaf: Option<f64>,
+    /// From the start of everything to the first recorded picture.
+    pub(crate) start_seconds: Option<f64>,
     /// From the word to end until the file is complete.
     pub(crate) stop_seconds: Option<f64>,
     /// What the recorder says about itself.
@@ -99,11 +103,14 @@ pub(crate) struct Bench {
     server: Server,
     /// Starts Firefox with preferences that the recorder does not set.
     firefox: Option<PathBuf>,
+    /// An ffmpeg with libvmaf.
+    vmaf: Option<PathBuf>,
 }
 
 /// What a recorder left, and when it ended.
 struct Film {
     file: PathBuf,
+    begun: Instant,
     looks: Vec<Look>,
     ended: Instant,
     stop_seconds: Option<f64>,
@@ -127,7 +134,14 @@ impl Bench {
             site: address,
             server,
             firefox: None,
+            vmaf: None,
         })
+    }
+
+    /// Has likeness told in VMAF, too, by an ffmpeg that can.
+    pub(crate) fn with_vmaf(mut self, ffmpeg: Option<PathBuf>) -> Self {
+        self.vmaf = ffmpeg;
+        self
     }
 
     /// Lets ours start Firefox through a script that adds to the profile.
@@ -220,7 +234,7 @@ impl Bench {
     }
 
     fn judged(&self, recorder: Recorder, workload: Workload, film: Film) -> anyhow::Result<Run> {
-        let Film { file, looks, ended, stop_seconds, report } = film;
+        let Film { file, begun, looks, ended, stop_seconds, report } = film;
         // Counted from the end: nobody knows from outside when ours began to record.
         let before_end = |time| ended.checked_sub(time).context("the clock has only just started");
         let (from, to) = (before_end(self.length().saturating_sub(EDGE))?, before_end(EDGE)?);
@@ -229,12 +243,21 @@ impl Bench {
         let observation = observe(&file, region)?;
         let clip = workload.clip(&self.output, self.size, (self.seconds + 20).min(60))?;
         let analysis = judge(&observation);
-        let ssim_db = match (clip, region) {
+        let pairs = match (clip, region) {
             (Some(clip), Some(region)) => {
                 let pictures = &observation.pictures;
-                quality::ssim_db(&file, pictures, &clip, region, analysis.video())?
+                Some(quality::Pairs::read(&file, pictures, &clip, region, analysis.video())?)
             }
             _ => None,
+        };
+        let vmaf = match (&pairs, &self.vmaf) {
+            (Some(pairs), Some(ffmpeg)) => pairs.vmaf(ffmpeg)?,
+            _ => None,
+        };
+        let start_seconds = match &report {
+            Some(report) => report["times"]["first_frame_after_seconds"].as_f64(),
+            // Others do not tell: what they ran for and have no picture of.
+            None => Some(ended.duration_since(begun).as_secs_f64() - analysis.seconds),
         };
         Ok(Run {
             recorder,
@@ -244,7 +267,9 @@ impl Bench {
             peak_memory: cpu::peak_memory(&looks),
             analysis,
             jitter_ms: numbers::jitter_ms(&observation.pictures),
-            ssim_db,
+            ssim_db: pairs.and_then(|pairs| pairs.ssim_db()),
+            vmaf,
+            start_seconds,
             stop_seconds,
             report,
         })
@@ -266,6 +291,7 @@ impl Bench {
             Some(meeting) => meeting.page.clone(),
             None => self.address(workload)?,
         };
+        let begun = Instant::now();
         let stage = Stage::open(self.size.0, self.size.1, &url)?;
         if let Some(meeting) = &mut meeting {
             meeting.joined()?;
@@ -284,7 +310,7 @@ impl Bench {
         child.interrupt();
         child.end(END_PATIENCE)?;
         let stop_seconds = Some(ended.elapsed().as_secs_f64());
-        Ok(Film { file, looks: meter.finish(), ended, stop_seconds, report: None })
+        Ok(Film { file, begun, looks: meter.finish(), ended, stop_seconds, report: None })
     }
 
     /// Our recorder, which brings everything but the page.
@@ -311,10 +337,11 @@ impl Bench {
         // Not a pipe: the report of an hour is more than one holds, and is read at the end.
         ours.stdin(Stdio::null()).stdout(File::create(folder.join(REPORT))?);
         ours.stderr(File::create(folder.join("log"))?);
+        let begun = Instant::now();
         let child = Child::start("recorder", &mut ours)?;
         let meter = Meter::start(vec![child.id()]);
         let patience = PAGE_PATIENCE + self.length() + END_PATIENCE;
-        Ok(Recording { child, meter, folder, patience })
+        Ok(Recording { begun, child, meter, folder, patience })
     }
 }
 
@@ -364,6 +391,7 @@ fn clients(control: &str) -> anyhow::Result<String> {
 
 /// One by ours that goes on.
 struct Recording {
+    begun: Instant,
     child: Child,
     meter: Meter,
     folder: PathBuf,
@@ -372,7 +400,7 @@ struct Recording {
 
 impl Recording {
     fn ended(self) -> anyhow::Result<Film> {
-        let Self { mut child, meter, folder, patience } = self;
+        let Self { begun, mut child, meter, folder, patience } = self;
         let status = child.end(patience)?;
         let ended = Instant::now();
         let looks = meter.finish();
@@ -383,7 +411,7 @@ impl Recording {
         // It ends by itself, and knows best when that began.
         let stop_seconds =
             report.as_ref().and_then(|report| report["times"]["stop_seconds"].as_f64());
-        Ok(Film { file, looks, ended, stop_seconds, report })
+        Ok(Film { file, begun, looks, ended, stop_seconds, report })
     }
 }
 
