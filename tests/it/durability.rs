@@ -69,7 +69,7 @@ enum Trouble {
     NoRoom,
 }
 
-const TROUBLES: [(&str, Trouble); 14] = [
+const TROUBLES: [(&str, Trouble); 15] = [
     ("SIGKILL", Trouble::Kill),
     ("SIGKILL during the ending", Trouble::KillAtTheEnd),
     ("two recoveries at once", Trouble::TwoRecoveries),
@@ -78,6 +78,7 @@ const TROUBLES: [(&str, Trouble); 14] = [
     ("expired credentials", Trouble::Requests(Fault::Status(400, "ExpiredToken"), 0.3)),
     ("connection cut in the body", Trouble::Requests(Fault::Reset, 0.3)),
     ("answers lost", Trouble::Requests(Fault::LostAnswer, 0.3)),
+    ("requests that arrive late", Trouble::Requests(Fault::Late, 0.3)),
     ("answers that never come", Trouble::Requests(Fault::Never, 0.05)),
     ("completion with 200 and an error", Trouble::Requests(Fault::ErrorWith200, 0.5)),
     ("slow line", Trouble::Slow),

@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     Never,
     /// It is done, and the answer is lost.
     LostAnswer,
+    /// The connection is cut, and it is done just before the next completion.
+    Late,
     /// Of a completion: status 200 and an error in the body, nothing done.
     ErrorWith200,
 }
@@ -59,17 +61,22 @@ impl Proxy {
         let address: SocketAddr = listener.local_addr().unwrap();
         let (weather, told) = watch::channel(Weather::Fine);
         let (holds, has_held) = watch::channel(false);
-        let chance = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
+        let way = Arc::new(Way {
+            upstream,
+            told,
+            holds,
+            chance: Mutex::new(fastrand::Rng::with_seed(seed)),
+            late: Mutex::default(),
+        });
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (upstream, told, holds) = (upstream.clone(), told.clone(), holds.clone());
-                let chance = Arc::clone(&chance);
+                let way = Arc::clone(&way);
                 tokio::spawn(async move {
                     let away = |weather: &Weather| *weather == Weather::Away;
-                    let mut gone = told.clone();
+                    let mut gone = way.told.clone();
                     tokio::select! {
                         () = async { drop(gone.wait_for(away).await) } => {}
-                        passed = pass(client, &upstream, &told, &holds, &chance) => drop(passed),
+                        passed = way.pass(client) => drop(passed),
                     }
                 });
             }
@@ -93,90 +100,113 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass(
-    mut client: TcpStream,
-    upstream: &str,
-    told: &watch::Receiver<Weather>,
-    holds: &watch::Sender<bool>,
-    chance: &Mutex<fastrand::Rng>,
-) -> std::io::Result<()> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(client.read_u8().await?);
-    }
-    let text = String::from_utf8_lossy(&head).into_owned();
-    let length = text.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<u64>().unwrap())
-    });
-    let length = length.unwrap_or(0);
-    let weather = *told.borrow();
-    let fault = match weather {
-        Weather::Faulty(fault, share) if chance.lock().unwrap().f64() < share => Some(fault),
-        _ => None,
-    };
-    let is_completion = text.starts_with("POST ") && text.contains("uploadId=");
-    if is_completion && weather == Weather::Held {
-        holds.send_replace(true);
-        // Only the end of the proxy is an error.
-        drop(told.clone().wait_for(|weather| *weather != Weather::Held).await);
-    }
-    let error = |status: u16, code: &str| {
-        let body = format!("<Error><Code>{code}</Code><Message>a fault</Message></Error>");
-        let length = body.len();
-        format!(
-            "HTTP/1.1 {status} Fault\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-        )
-    };
-    match fault {
-        Some(Fault::Status(status, code)) => {
-            swallow(&mut client, length).await?;
-            return client.write_all(error(status, code).as_bytes()).await;
+/// What all connections share.
+struct Way {
+    upstream: String,
+    told: watch::Receiver<Weather>,
+    holds: watch::Sender<bool>,
+    chance: Mutex<fastrand::Rng>,
+    /// Requests, whole, that nobody waits for any more.
+    late: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Way {
+    async fn pass(&self, mut client: TcpStream) -> std::io::Result<()> {
+        let Self { upstream, told, holds, chance, late } = self;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(client.read_u8().await?);
         }
-        Some(Fault::ErrorWith200) if is_completion => {
-            swallow(&mut client, length).await?;
-            return client.write_all(error(200, "InternalError").as_bytes()).await;
-        }
-        Some(Fault::Reset) => {
-            let most = length.max(1);
-            let some = chance.lock().unwrap().u64(0..most);
-            return swallow(&mut client, some).await;
-        }
-        Some(Fault::Never) => {
-            swallow(&mut client, length).await?;
-            // Until the client gives up.
-            let _ = client.read_u8().await;
-            return Ok(());
-        }
-        Some(Fault::LostAnswer | Fault::ErrorWith200) | None => {}
-    }
-    let mut server = TcpStream::connect(upstream).await?;
-    // One request a connection; the header is not among the signed ones.
-    let (request, headers) = text.split_once("\r\n").unwrap();
-    server.write_all(format!("{request}\r\nconnection: close\r\n{headers}").as_bytes()).await?;
-    let mut left = length;
-    let mut piece = vec![0; 16 * 1024];
-    while left > 0 {
-        let wanted = piece.len().min(usize::try_from(left).unwrap());
-        let read = client.read(&mut piece[..wanted]).await?;
-        if read == 0 {
-            return Ok(());
-        }
-        server.write_all(&piece[..read]).await?;
-        left -= read as u64;
+        let text = String::from_utf8_lossy(&head).into_owned();
+        let length = text.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length")
+                .then(|| value.trim().parse::<u64>().unwrap())
+        });
+        let length = length.unwrap_or(0);
         let weather = *told.borrow();
-        if let Weather::Slow(rate) = weather {
-            #[expect(clippy::cast_precision_loss, reason = "a rate")]
-            tokio::time::sleep(Duration::from_secs_f64(read as f64 / rate as f64)).await;
+        let fault = match weather {
+            Weather::Faulty(fault, share) if chance.lock().unwrap().f64() < share => Some(fault),
+            _ => None,
+        };
+        let is_completion = text.starts_with("POST ") && text.contains("uploadId=");
+        if is_completion && weather == Weather::Held {
+            holds.send_replace(true);
+            // Only the end of the proxy is an error.
+            drop(told.clone().wait_for(|weather| *weather != Weather::Held).await);
         }
+        // One request a connection; the header is not among the signed ones.
+        let (request, headers) = text.split_once("\r\n").unwrap();
+        let passed_on = format!("{request}\r\nconnection: close\r\n{headers}");
+        if is_completion {
+            let late = std::mem::take(&mut *late.lock().unwrap());
+            for request in late {
+                let mut server = TcpStream::connect(upstream).await?;
+                server.write_all(&request).await?;
+                server.read_to_end(&mut Vec::new()).await?;
+            }
+        }
+        let error = |status: u16, code: &str| {
+            let body = format!("<Error><Code>{code}</Code><Message>a fault</Message></Error>");
+            let length = body.len();
+            format!(
+                "HTTP/1.1 {status} Fault\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+            )
+        };
+        match fault {
+            Some(Fault::Status(status, code)) => {
+                swallow(&mut client, length).await?;
+                return client.write_all(error(status, code).as_bytes()).await;
+            }
+            Some(Fault::ErrorWith200) if is_completion => {
+                swallow(&mut client, length).await?;
+                return client.write_all(error(200, "InternalError").as_bytes()).await;
+            }
+            Some(Fault::Reset) => {
+                let most = length.max(1);
+                let some = chance.lock().unwrap().u64(0..most);
+                return swallow(&mut client, some).await;
+            }
+            Some(Fault::Never) => {
+                swallow(&mut client, length).await?;
+                // Until the client gives up.
+                let _ = client.read_u8().await;
+                return Ok(());
+            }
+            Some(Fault::Late) => {
+                let mut request = passed_on.into_bytes();
+                (&mut client).take(length).read_to_end(&mut request).await?;
+                late.lock().unwrap().push(request);
+                return Ok(());
+            }
+            Some(Fault::LostAnswer | Fault::ErrorWith200) | None => {}
+        }
+        let mut server = TcpStream::connect(upstream).await?;
+        server.write_all(passed_on.as_bytes()).await?;
+        let mut left = length;
+        let mut piece = vec![0; 16 * 1024];
+        while left > 0 {
+            let wanted = piece.len().min(usize::try_from(left).unwrap());
+            let read = client.read(&mut piece[..wanted]).await?;
+            if read == 0 {
+                return Ok(());
+            }
+            server.write_all(&piece[..read]).await?;
+            left -= read as u64;
+            let weather = *told.borrow();
+            if let Weather::Slow(rate) = weather {
+                #[expect(clippy::cast_precision_loss, reason = "a rate")]
+                tokio::time::sleep(Duration::from_secs_f64(read as f64 / rate as f64)).await;
+            }
+        }
+        let mut answer = Vec::new();
+        if fault == Some(Fault::LostAnswer) {
+            server.read_to_end(&mut answer).await?;
+            return Ok(());
+        }
+        tokio::io::copy(&mut server, &mut client).await?;
+        client.shutdown().await
     }
-    let mut answer = Vec::new();
-    if fault == Some(Fault::LostAnswer) {
-        server.read_to_end(&mut answer).await?;
-        return Ok(());
-    }
-    tokio::io::copy(&mut server, &mut client).await?;
-    client.shutdown().await
 }
 
 /// Reads so many bytes and forgets them.
