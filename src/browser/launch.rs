@@ -30,7 +30,7 @@ pub(crate) const FIREFOX_MEND: &str =
 pub(crate) const GECKODRIVER_MEND: &str =
     "install it (cargo install --locked geckodriver) or name it with --geckodriver";
 
-/// Starts Firefox with an empty page on the display.
+/// Starts Firefox on the display, with an empty page or one that is live.
 pub(super) async fn firefox(
     tools: &Tools,
     dir: &Path,
@@ -38,7 +38,7 @@ pub(super) async fn firefox(
     sound: &Sound,
     page: &Page,
 ) -> Result<(Child, tokio::process::ChildStdout, u16), Error> {
-    let Page { size, frame_rate, .. } = *page;
+    let size = page.size;
     let profile = dir.join("profile");
     // One of an earlier start holds whatever made it fail.
     let cleared = match std::fs::remove_dir_all(&profile) {
@@ -47,7 +47,7 @@ pub(super) async fn firefox(
     };
     cleared
         .and_then(|()| std::fs::create_dir(&profile))
-        .and_then(|()| profile::write(&profile, frame_rate))
+        .and_then(|()| profile::write(&profile, page))
         .map_err(|source| Error::Profile { path: profile.clone(), source })?;
     if let Some(cache) = &tools.firefox_cache {
         warm::bring(cache, &profile);
@@ -70,7 +70,6 @@ pub(super) async fn firefox(
                 size.width.to_string().as_ref(),
                 "--height".as_ref(),
                 size.height.to_string().as_ref(),
-                "about:blank".as_ref(),
             ]
             .map(std::ffi::OsStr::to_owned)
             .into(),

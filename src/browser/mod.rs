@@ -60,7 +60,7 @@ impl Error {
     }
 }
 
-/// A running Firefox with geckodriver connected to it, showing an empty page.
+/// A running Firefox with geckodriver connected to it.
 #[derive(Debug)]
 pub struct Browser {
     firefox: Child,
@@ -81,6 +81,7 @@ impl Browser {
     ) -> Result<Self, Error> {
         let phase = phases.begin("Firefox");
         let (firefox, stdout, port) = launch::firefox(tools, dir, display, sound, page).await?;
+        let console = console::Console::read(stdout);
         drop(phase);
         let phase = phases.begin("geckodriver");
         let (mut driver, url) = launch::geckodriver(tools, dir, port).await?;
@@ -88,7 +89,6 @@ impl Browser {
         let phase = phases.begin("session");
         let session = launch::session(&mut driver, &url, page.timeout).await?;
         drop(phase);
-        let console = console::Console::read(stdout);
         Ok(Self { firefox, driver, session, console })
     }
 

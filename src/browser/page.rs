@@ -19,13 +19,16 @@ use crate::secret::{redact_url, scrub};
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(10);
 
-/// What there is to know about the page to open.
+/// What there is to know about the page.
 #[derive(Clone, Debug)]
 pub struct Page {
     pub url: Url,
     pub size: Size,
-    /// From the start of the navigation until the page is painted.
+    /// From the moment when it can be opened or asked until it is painted.
     pub timeout: Duration,
+    /// It shows what goes on without it, so Firefox opens it as soon as it can. Any other
+    /// page begins when it is opened, and is opened when it can be filmed.
+    pub is_live: bool,
     /// Wait for the page's own `START_RECORDING` as well.
     pub await_start_marker: bool,
     /// How often a second Firefox composes the page: once for each picture.
@@ -52,6 +55,17 @@ const ASK_LOADED: &str = "
         height: Math.round(innerHeight * devicePixelRatio),
     };";
 
+/// Calls back when everything that belongs to the page is there.
+const AWAIT_LOADED: &str = "
+    const done = arguments[0];
+    document.readyState === 'complete' ? done() : addEventListener('load', () => done());";
+
+/// What is shown until the page's answer is there; no page to be filmed has this address.
+const NOTHING: &str = "about:blank";
+
+/// How often it is looked for.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// Calls back when the page's view has the given size: a kiosk window grows to
 /// the whole display only some time after it is there.
 const AWAIT_VIEW: &str = "
@@ -75,17 +89,23 @@ const AWAIT_PAINTED: &str = "
     (document.fonts?.ready ?? Promise.resolve()).then(() => after(4));";
 
 impl Browser {
-    /// Loads the page and waits until it can be filmed.
+    /// Loads the page, if that is not done yet, and waits until it can be filmed.
     pub async fn open(&mut self, page: &Page) -> Result<(), Error> {
         let Self { firefox, session, console, .. } = self;
         let shown = redact_url(&page.url);
         let load = async {
-            session.goto(page.url.as_str()).await.map_err(|error| not_loaded(error, page))?;
-            ask(session, ASK_LOADED).await?.check_answer(page)?;
+            let loaded = if page.is_live {
+                loaded_by_itself(session).await?
+            } else {
+                let opened = session.goto(page.url.as_str()).await;
+                opened.map_err(|error| not_loaded(error, page))?;
+                ask(session).await?
+            };
+            loaded.check_answer(page)?;
             let Size { width, height } = page.size;
             let view = session.execute_async(AWAIT_VIEW, vec![width.into(), height.into()]);
             if tokio::time::timeout(VIEW_DEADLINE, view).await.is_err() {
-                ask(session, ASK_LOADED).await?.check_view(page)?;
+                ask(session).await?.check_view(page)?;
             }
             if page.await_start_marker {
                 console.started().await;
@@ -132,11 +152,34 @@ async fn silent(session: &fantoccini::Client) -> String {
     }
 }
 
-async fn ask(session: &fantoccini::Client, script: &str) -> Result<Loaded, Error> {
-    let silent = |reason: String| Error::Silent { reason: scrub(&reason) };
-    let answer =
-        session.execute(script, vec![]).await.map_err(|error| silent(error.to_string()))?;
-    serde_json::from_value(answer).map_err(|error| silent(error.to_string()))
+/// Waits for the document of a page that Firefox opens, and all that belongs to it.
+async fn loaded_by_itself(session: &fantoccini::Client) -> Result<Loaded, Error> {
+    loop {
+        let looked = async {
+            let shown = session.execute(ASK_LOADED, vec![]).await?;
+            if shown["address"] == NOTHING {
+                return Ok(None);
+            }
+            session.execute_async(AWAIT_LOADED, vec![]).await?;
+            session.execute(ASK_LOADED, vec![]).await.map(Some)
+        };
+        match looked.await {
+            Ok(Some(answer)) => return understood(answer),
+            // While one document follows the other a question finds nobody.
+            Ok(None) | Err(CmdError::Standard(_)) => tokio::time::sleep(LOOK).await,
+            Err(error) => return Err(Error::Silent { reason: scrub(&error.to_string()) }),
+        }
+    }
+}
+
+fn understood(answer: serde_json::Value) -> Result<Loaded, Error> {
+    serde_json::from_value(answer)
+        .map_err(|error| Error::Silent { reason: scrub(&error.to_string()) })
+}
+
+async fn ask(session: &fantoccini::Client) -> Result<Loaded, Error> {
+    let answer = session.execute(ASK_LOADED, vec![]).await;
+    understood(answer.map_err(|error| Error::Silent { reason: scrub(&error.to_string()) })?)
 }
 
 impl Loaded {
@@ -204,6 +247,7 @@ mod tests {
             url: Url::parse("https://example.org/?token=hunter2").expect("a valid address"),
             size: Size { width: 1280, height: 720 },
             timeout: Duration::from_secs(30),
+            is_live: false,
             await_start_marker: false,
             frame_rate: 30,
         }

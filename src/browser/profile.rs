@@ -7,9 +7,10 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-/// Writes `user.js` into an empty profile folder. The page is composed
-/// `frame_rate` times a second.
-pub(super) fn write(dir: &Path, frame_rate: u32) -> io::Result<()> {
+use super::Page;
+
+/// Writes `user.js` into an empty profile folder.
+pub(super) fn write(dir: &Path, page: &Page) -> io::Result<()> {
     let mut text = String::new();
     let mut set = |name: &str, value: &str| {
         writeln!(text, "user_pref(\"{name}\", {value});").expect("a string takes everything");
@@ -18,7 +19,12 @@ pub(super) fn write(dir: &Path, frame_rate: u32) -> io::Result<()> {
         set(name, value);
     }
     // More often would be drawn for nobody, and beats against the film of the page.
-    set("layout.frame_rate", &frame_rate.to_string());
+    set("layout.frame_rate", &page.frame_rate.to_string());
+    if page.is_live {
+        // Not as an argument: those of a process are seen by everybody, and this holds a token.
+        set("browser.startup.page", "1");
+        set("browser.startup.homepage", &serde_json::Value::from(page.url.as_str()).to_string());
+    }
     std::fs::write(dir.join("user.js"), text)
 }
 

@@ -133,6 +133,7 @@ async fn browse(tools: &Tools, dir: &Path, display: &Display, sound: &Sound) -> 
         url: Url::parse(PAGE).expect("a valid address"),
         size: SIZE,
         timeout: PAGE_TIMEOUT,
+        is_live: false,
         await_start_marker: false,
         frame_rate: FPS,
     };

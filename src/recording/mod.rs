@@ -218,6 +218,7 @@ impl<S: PartStore> Driver<S> {
             url,
             size: recording.size,
             timeout: recording.page_timeout,
+            is_live: noted.is_some(),
             await_start_marker: recording.await_start_marker && noted.is_none(),
             frame_rate: recording.fps,
         };

@@ -87,11 +87,11 @@ impl Ground {
     /// Starts the browser and opens the page on this ground, until it can be filmed.
     pub(super) async fn open(&self, plan: &mut Show) -> Result<Browser, Closed> {
         let Show { tools, dir, page, meeting, phases } = plan;
-        let launched = Browser::launch(tools, dir, &self.display, &self.sound, page, phases).await;
-        let mut browser = launched.map_err(browser::Error::into_failure)?;
         if let Some(meeting) = meeting {
             page.url = meeting.open();
         }
+        let launched = Browser::launch(tools, dir, &self.display, &self.sound, page, phases).await;
+        let mut browser = launched.map_err(browser::Error::into_failure)?;
         let loading = phases.begin("page");
         browser.open(page).await.map_err(browser::Error::into_failure)?;
         drop(loading);

@@ -445,11 +445,11 @@ impl<S: PartStore> Uploader<S> {
             }
         }
         let open = Payload::new(self.planner.open().to_vec());
-        let waiting = self.waiting.iter().cloned();
+        // First what is stored: part 1 may be there and on its way in its other form.
         let mut rest: Vec<(u16, Body)> =
-            self.under_way.iter().map(|(number, body)| (*number, body.clone())).collect();
-        rest.extend(waiting);
-        rest.extend(self.doubted.parts().map(|(number, body)| (number, body.clone())));
+            self.doubted.parts().map(|(number, body)| (number, body.clone())).collect();
+        rest.extend(self.under_way.iter().map(|(number, body)| (*number, body.clone())));
+        rest.extend(self.waiting.iter().cloned());
         if !open.is_empty() {
             rest.push((self.planner.open_number(), Body::Memory(open)));
         }

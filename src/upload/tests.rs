@@ -449,6 +449,24 @@ async fn what_may_have_been_replaced_is_left_on_disk() {
 }
 
 #[tokio::test]
+async fn of_part_1_the_newer_form_is_left_on_disk() {
+    let lost = part(1, Fault::Fails(Kind::Transient));
+    let store = FaultyStore::new([lost, part(1, Fault::Yields(1)), part(1, Fault::NeverAnswers)]);
+    let mut uploader = started(&store, config()).await;
+    uploader.put(film(1).remove(0)).await.unwrap();
+    let mut progress = uploader.progress();
+    progress.wait_for(|progress| progress.parts_stored == 1).await.unwrap();
+    let head = Head { bytes: Bytes::from_static(b"index"), replaces: 2 };
+    let finished = timeout(Duration::from_millis(50), uploader.finish(Some(head))).await;
+    assert!(finished.is_err(), "it never answers");
+    let left = uploader.abandon(vec![]).await.spool.unwrap();
+    let manifest = spool::Manifest::read(&left).unwrap();
+    assert_eq!(manifest.parts, BTreeMap::from([(1, MIN_PART_BYTES as u64 + 3)]));
+    assert!(std::fs::read(manifest.part(&left, 1)).unwrap().starts_with(b"index"));
+    std::fs::remove_dir_all(left).unwrap();
+}
+
+#[tokio::test]
 async fn replacing_for_ever_is_given_up() {
     let refused = (0..=REPLACEMENTS).map(|_| (Operation::Complete, Fault::Fails(Kind::Replaced)));
     let lost = part(1, Fault::Fails(Kind::Transient));
