@@ -26,6 +26,7 @@ const BESIDE: u32 = 4;
 
 /// Where the first of four people is in the page of a meeting.
 const FIRST_PERSON: Region = Region { x: 26, y: 12, width: 928, height: 522 };
+const FIRST_PERSON_720: Region = Region { x: 26, y: 12, width: 608, height: 342 };
 
 /// People in the meeting.
 pub const PEOPLE: u32 = 4;
@@ -89,7 +90,11 @@ impl Workload {
             }),
             (Self::Rest, None) => None,
             // As the page lays them out.
-            (Self::Meeting, None) => ((width, height) == (1920, 1080)).then_some(FIRST_PERSON),
+            (Self::Meeting, None) => match (width, height) {
+                (1920, 1080) => Some(FIRST_PERSON),
+                (1280, 720) => Some(FIRST_PERSON_720),
+                _ => None,
+            },
             (_, None) => {
                 let x = even(width * SHARED.0 / SHARED.1);
                 Some(Region { x, y: 0, width: even(width - x), height: even(height / BESIDE) })

@@ -406,8 +406,10 @@ impl Recording {
         let looks = meter.finish();
         ensure!(status.success(), "it ended with {status}, see {}", folder.join("log").display());
         let file = only_recording(&folder)?;
-        let report = fs::read(folder.join(REPORT))?;
-        let report: Option<serde_json::Value> = serde_json::from_slice(&report).ok();
+        // Where the folder lies is the business of this machine.
+        let here = format!("{}/", folder.canonicalize()?.display());
+        let report = fs::read_to_string(folder.join(REPORT))?.replace(&here, "");
+        let report: Option<serde_json::Value> = serde_json::from_str(&report).ok();
         // It ends by itself, and knows best when that began.
         let stop_seconds =
             report.as_ref().and_then(|report| report["times"]["stop_seconds"].as_f64());
