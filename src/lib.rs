@@ -33,6 +33,7 @@ pub mod doctor;
 pub mod error;
 #[cfg(feature = "record")]
 pub mod events;
+mod folder;
 #[cfg(feature = "record")]
 pub mod health;
 #[cfg(feature = "local")]

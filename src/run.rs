@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::config::meeting::{Join, Meeting as MeetingSettings};
 use crate::config::{Bucket, Config, Destination, Encryption, Source};
+use crate::folder;
 use crate::health::Health;
 use crate::logging::Format;
 use crate::meeting::{Input, Meeting};
@@ -52,9 +53,7 @@ pub async fn run(
     started: Instant,
     stops: mpsc::UnboundedReceiver<Stop>,
 ) -> Result<Report, Error> {
-    let dir = tempfile::Builder::new()
-        .prefix("recorder-")
-        .tempdir_in(&config.temp_dir)
+    let dir = folder::private("recorder-", &config.temp_dir)
         .map_err(|source| Error::TempDir { dir: config.temp_dir.clone(), source })?;
     let (shown, held) = shown(&config.source, dir.path()).await?;
     let setup = |store| Setup {

@@ -146,6 +146,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn firefox_opens_a_live_page_itself_and_no_other() {
+        let address = "http://127.0.0.1:1/?name=a%22b&worker=token";
+        for (is_live, expected) in [(true, 1), (false, 0)] {
+            let page = Page {
+                url: url::Url::parse(address).unwrap(),
+                size: crate::config::Size { width: 1280, height: 720 },
+                timeout: std::time::Duration::ZERO,
+                is_live,
+                await_start_marker: false,
+                frame_rate: 30,
+            };
+            let dir = tempfile::tempdir().unwrap();
+            write(dir.path(), &page).unwrap();
+            let text = std::fs::read_to_string(dir.path().join("user.js")).unwrap();
+            let line = format!("user_pref(\"browser.startup.homepage\", \"{address}\");");
+            assert_eq!(text.matches(&line).count(), expected, "{text}");
+            assert_eq!(text.matches("\"browser.startup.page\", 1").count(), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn every_preference_is_set_once_and_is_a_literal() {
         let mut names: Vec<_> = PREFERENCES.iter().map(|(name, _)| name).collect();
         names.sort_unstable();

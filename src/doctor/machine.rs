@@ -7,6 +7,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::finding::{Finding, Least, size};
+use crate::folder;
 
 const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * MIB;
@@ -81,7 +82,7 @@ pub(super) fn temp_dir(parent: &Path) -> (Option<TempDir>, Finding) {
     let name = "temp folder";
     let mend = "name another with --temp-dir";
     let place = parent.display();
-    let made = tempfile::Builder::new().prefix("recorder-").tempdir_in(parent).and_then(|dir| {
+    let made = folder::private("recorder-", parent).and_then(|dir| {
         fs::write(dir.path().join("written"), "something")?;
         let stat = rustix::fs::statvfs(dir.path())?;
         Ok((dir, stat.f_bavail * stat.f_frsize))

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use super::plan::Payload;
 use super::store::{Object, UploadId};
+use crate::folder;
 
 /// Says whose parts they are.
 const MANIFEST: &str = "upload.json";
@@ -120,8 +121,7 @@ impl Spool {
     fn dir(&mut self) -> io::Result<&Path> {
         if self.dir.is_none() {
             std::fs::create_dir_all(&self.config.dir)?;
-            let made =
-                tempfile::Builder::new().prefix("recorder-spool-").tempdir_in(&self.config.dir);
+            let made = folder::private("recorder-spool-", &self.config.dir);
             self.dir = Some(made.map_err(|error| {
                 io::Error::new(error.kind(), format!("{}: {error}", self.config.dir.display()))
             })?);
