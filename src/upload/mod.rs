@@ -388,7 +388,8 @@ impl<S: PartStore> Uploader<S> {
         let mut replacements = 0;
         let completed = loop {
             self.completing = true;
-            let completed = Retries { progress: &self.progress, jitter: self.config.jitter }
+            let completed = self
+                .retries()
                 .of(self.config.give_up_after, |_| self.store.complete(&self.upload, &parts, bytes))
                 .await;
             let error = match completed {
@@ -413,11 +414,16 @@ impl<S: PartStore> Uploader<S> {
         Ok(completed)
     }
 
+    fn retries(&self) -> Retries<'_> {
+        Retries { progress: &self.progress, jitter: self.config.jitter }
+    }
+
     /// Stores all parts again that may have been replaced.
     async fn put_again(&self, parts: &mut [(u16, Receipt)]) -> Result<(), Error> {
         for (number, body) in self.doubted.parts() {
             let payload = body.clone().read().await?;
-            let receipt = Retries { progress: &self.progress, jitter: self.config.jitter }
+            let receipt = self
+                .retries()
                 .of(self.config.give_up_after, |attempt| {
                     self.store.put_part(&self.upload, number, payload.clone(), attempt)
                 })
@@ -478,7 +484,7 @@ impl<S: PartStore> Uploader<S> {
     pub async fn abort(&mut self) -> Result<(), Error> {
         // A part that arrives after the abort would be kept, and paid for.
         self.requests.shutdown().await;
-        Retries { progress: &self.progress, jitter: self.config.jitter }
+        self.retries()
             .of(self.config.give_up_starting_after, |_| self.store.abort(&self.upload))
             .await
             .map_err(|error| Error::Store(Arc::new(error)))

@@ -117,10 +117,15 @@ impl Pairs {
         let output =
             command.output().with_context(|| format!("{} cannot be started", ffmpeg.display()))?;
         let log = String::from_utf8_lossy(&output.stderr);
-        let score = log.rsplit_once("VMAF score: ").and_then(|(_, rest)| rest.lines().next());
-        let score = score.and_then(|score| score.trim().parse().ok());
-        score.map(Some).with_context(|| format!("no VMAF in {log}"))
+        vmaf_in(&log).map(Some)
     }
+}
+
+/// The score that ffmpeg's libvmaf prints at its end.
+pub fn vmaf_in(log: &str) -> anyhow::Result<f64> {
+    let score = log.rsplit_once("VMAF score: ").and_then(|(_, rest)| rest.lines().next());
+    let score = score.and_then(|score| score.trim().parse().ok());
+    score.with_context(|| format!("no VMAF in {log}"))
 }
 
 const VMAF: &str = "[0]format=yuv420p[ours];[1]format=yuv420p[theirs];[ours][theirs]\

@@ -12,6 +12,7 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use clap::Parser;
 use test_media::clip::{ClipSpec, cached_clip};
+use test_media::quality::vmaf_in;
 
 /// What holds for all of them but those of [`PEERS`]: a cap of 4.5 Mbit/s over two
 /// seconds, closed groups of two seconds.
@@ -228,10 +229,7 @@ fn likeness(coded: &Path, raw: &Path) -> anyhow::Result<f64> {
 
 /// By the model that libvmaf brings.
 fn vmaf(ffmpeg: &Path, coded: &Path, raw: &Path) -> anyhow::Result<f64> {
-    let log = compare(text(ffmpeg)?, coded, raw, "libvmaf")?;
-    let score = log.rsplit_once("VMAF score: ").and_then(|(_, rest)| rest.lines().next());
-    let score = score.and_then(|score| score.trim().parse().ok());
-    score.with_context(|| format!("no VMAF in {log}"))
+    vmaf_in(&compare(text(ffmpeg)?, coded, raw, "libvmaf")?)
 }
 
 /// What is said of the coded film beside the raw one.

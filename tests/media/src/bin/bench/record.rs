@@ -110,7 +110,8 @@ pub(crate) struct Bench {
 /// What a recorder left, and when it ended.
 struct Film {
     file: PathBuf,
-    begun: Instant,
+    /// When everything began, for one that does not tell how long its start took.
+    begun: Option<Instant>,
     looks: Vec<Look>,
     ended: Instant,
     stop_seconds: Option<f64>,
@@ -254,10 +255,12 @@ impl Bench {
             (Some(pairs), Some(ffmpeg)) => pairs.vmaf(ffmpeg)?,
             _ => None,
         };
-        let start_seconds = match &report {
-            Some(report) => report["times"]["first_frame_after_seconds"].as_f64(),
-            // Others do not tell: what they ran for and have no picture of.
-            None => Some(ended.duration_since(begun).as_secs_f64() - analysis.seconds),
+        let start_seconds = match begun {
+            // What it ran for and has no picture of.
+            Some(begun) => Some(ended.duration_since(begun).as_secs_f64() - analysis.seconds),
+            None => report
+                .as_ref()
+                .and_then(|report| report["times"]["first_frame_after_seconds"].as_f64()),
         };
         Ok(Run {
             recorder,
@@ -310,6 +313,7 @@ impl Bench {
         child.interrupt();
         child.end(END_PATIENCE)?;
         let stop_seconds = Some(ended.elapsed().as_secs_f64());
+        let begun = Some(begun);
         Ok(Film { file, begun, looks: meter.finish(), ended, stop_seconds, report: None })
     }
 
@@ -337,11 +341,10 @@ impl Bench {
         // Not a pipe: the report of an hour is more than one holds, and is read at the end.
         ours.stdin(Stdio::null()).stdout(File::create(folder.join(REPORT))?);
         ours.stderr(File::create(folder.join("log"))?);
-        let begun = Instant::now();
         let child = Child::start("recorder", &mut ours)?;
         let meter = Meter::start(vec![child.id()]);
         let patience = PAGE_PATIENCE + self.length() + END_PATIENCE;
-        Ok(Recording { begun, child, meter, folder, patience })
+        Ok(Recording { child, meter, folder, patience })
     }
 }
 
@@ -391,7 +394,6 @@ fn clients(control: &str) -> anyhow::Result<String> {
 
 /// One by ours that goes on.
 struct Recording {
-    begun: Instant,
     child: Child,
     meter: Meter,
     folder: PathBuf,
@@ -400,7 +402,7 @@ struct Recording {
 
 impl Recording {
     fn ended(self) -> anyhow::Result<Film> {
-        let Self { begun, mut child, meter, folder, patience } = self;
+        let Self { mut child, meter, folder, patience } = self;
         let status = child.end(patience)?;
         let ended = Instant::now();
         let looks = meter.finish();
@@ -413,7 +415,7 @@ impl Recording {
         // It ends by itself, and knows best when that began.
         let stop_seconds =
             report.as_ref().and_then(|report| report["times"]["stop_seconds"].as_f64());
-        Ok(Film { file, begun, looks, ended, stop_seconds, report })
+        Ok(Film { file, begun: None, looks, ended, stop_seconds, report })
     }
 }
 
