@@ -71,6 +71,8 @@ export async function join(
   const policy = new FittingPolicy(self, events.expectedWidths);
   configuration.videoDownlinkBandwidthPolicy = policy;
   const session = new DefaultMeetingSession(configuration, logger, new DefaultDeviceController(logger));
+  // The SDK would lead every coded picture and sound through a worker, to count them.
+  void session["encodedTransformWorkerManager"]?.["disable"]();
   window.meetingSession = session;
   const { audioVideo } = session;
 
