@@ -6,7 +6,7 @@ import { BORN, type Happening, next } from "./lifecycle";
 import { Meeting } from "./meeting";
 import { oneLine } from "./names";
 import { ParameterError, type Parameters, parameters } from "./parameters";
-import type { Message, TileMessage } from "./protocol";
+import type { Advice, Message, TileMessage } from "./protocol";
 import { join, type Session } from "./session";
 import { turnLength } from "./turns";
 import type { Tile } from "./view";
@@ -43,10 +43,12 @@ class Page {
   private speakers: string[] = [];
   private told = { tiles: "[]", speakers: "[]" };
   private drawing = false;
+  /** Nothing is to be received larger than it is drawn. */
+  private isSparing = false;
 
   constructor(private readonly given: Parameters) {
     this.meeting = new Meeting(given.names);
-    this.worker = given.worker ? connect(given.worker, () => this.snapshot()) : NOBODY;
+    this.worker = given.worker ? connect(given.worker, () => this.snapshot(), (advice) => this.advised(advice)) : NOBODY;
     this.tell({ type: "state", state: "loading" });
     setInterval(() => this.tell({ type: "heartbeat", frames: this.frames, concealedMs: this.concealedMs }), HEARTBEAT_MS);
     setInterval(() => this.listen(), PULSE_MS);
@@ -193,7 +195,7 @@ class Page {
     this.view.render(tiles, places);
     this.notice();
     const drawn = tiles.filter((tile) => tile.stream);
-    this.session?.fit(widths(drawn, places));
+    this.session?.fit(widths(drawn, places), this.isSparing);
     const messages = drawn.flatMap((tile) => message(tile, places));
     const text = JSON.stringify(messages);
     if (text !== this.told.tiles) {
@@ -229,6 +231,13 @@ class Page {
     };
     notice.textContent = texts[state.state];
     notice.dataset["over"] = hasTiles ? "tiles" : "nothing";
+  }
+
+  private advised(advice: Advice): void {
+    if (advice.type === "processorsShort") {
+      this.isSparing = true;
+      this.draw();
+    }
   }
 
   private tell(message: Message): void {
@@ -289,7 +298,7 @@ function main(): void {
     element("notice").textContent = `The meeting cannot be joined: ${reason}`;
     const worker = new URLSearchParams(location.search).get("worker");
     if (worker !== null) {
-      connect(worker, () => []).send({ type: "state", state: "failed", reason });
+      connect(worker, () => [], () => undefined).send({ type: "state", state: "failed", reason });
     }
     return;
   }

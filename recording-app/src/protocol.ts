@@ -1,5 +1,5 @@
-// What the page tells the recorder: version 1 of their contract. Both sides test it
-// against contract/worker.v1.json.
+// What the page and the recorder tell each other: version 1 of their contract. Both sides
+// test it against contract/worker.v1.json and contract/recorder.v1.json.
 
 export const VERSION = 1;
 
@@ -25,3 +25,8 @@ export type Message =
   | { type: "connection"; quality: "poor" | "good" }
   | { type: "heartbeat"; frames: number; concealedMs: number }
   | { type: "log"; level: "warn" | "error"; message: string };
+
+/** What the recorder tells the page, which may say more than this page knows. */
+export interface Advice {
+  type: "processorsShort";
+}

@@ -1,5 +1,7 @@
 // Which encoding of each picture to receive: the one that fits the tile it is drawn
-// in, so that nothing is decoded that nobody sees. A downlink policy of the SDK.
+// in, so that nothing is decoded that nobody sees. Where processors are short, one that is not
+// larger than its tile: Firefox needs half the time to draw what it need not shrink, and less to
+// decode it. A downlink policy of the SDK.
 
 import {
   type ClientMetricReport,
@@ -11,12 +13,20 @@ import {
   type VideoStreamIndex,
 } from "amazon-chime-sdk-js";
 
-/** What a tile of this width needs. */
-export function targetSize(width: number): TargetDisplaySize {
-  if (width <= 320) {
+/** How wide the encodings of a camera are. */
+const MEDIUM = 640;
+const HIGH = 1280;
+
+/** An encoding counts as no larger than a tile that is so much narrower. */
+const ALMOST = 1.1;
+
+/** What a tile of this width needs, or at most may have. */
+export function targetSize(width: number, isSparing: boolean): TargetDisplaySize {
+  const [medium, high] = isSparing ? [MEDIUM / ALMOST, HIGH / ALMOST] : [MEDIUM / 2 + 1, MEDIUM + 1];
+  if (width < medium) {
     return TargetDisplaySize.Low;
   }
-  return width <= 640 ? TargetDisplaySize.Medium : TargetDisplaySize.High;
+  return width < high ? TargetDisplaySize.Medium : TargetDisplaySize.High;
 }
 
 /** One encoding of a picture, as the SDK describes it. */
@@ -34,11 +44,12 @@ export interface Encoding {
 export function choose(
   encodings: readonly Encoding[],
   widths: ReadonlyMap<string, number>,
+  isSparing: boolean,
 ): number[] {
   const chosen = new Map<string, Encoding>();
   for (const encoding of encodings) {
     const { attendeeId, maxBitrateKbps } = encoding;
-    const target = targetSize(widths.get(attendeeId) ?? 0);
+    const target = targetSize(widths.get(attendeeId) ?? 0, isSparing);
     const limit = new VideoPreference(attendeeId, 1, target).targetSizeToBitrateKbps(target);
     const best = chosen.get(attendeeId);
     const isBetter =
@@ -58,6 +69,7 @@ export function choose(
 export class FittingPolicy implements VideoDownlinkBandwidthPolicy {
   private index: VideoStreamIndex | undefined;
   private widths: ReadonlyMap<string, number> = new Map();
+  private isSparing = false;
   private wanted: VideoStreamIdSet = new DefaultVideoStreamIdSet();
   private subscribed: VideoStreamIdSet = new DefaultVideoStreamIdSet();
   private resubscribe: (() => void) | undefined;
@@ -68,9 +80,10 @@ export class FittingPolicy implements VideoDownlinkBandwidthPolicy {
     private readonly expectedWidths: (attendeeIds: readonly string[]) => ReadonlyMap<string, number>,
   ) {}
 
-  /** Tells how wide each attendee's tile is drawn, in pixels. */
-  fit(widths: ReadonlyMap<string, number>): void {
+  /** Tells how wide each attendee's tile is drawn, in pixels, and whether to receive less. */
+  fit(widths: ReadonlyMap<string, number>, isSparing: boolean): void {
     this.widths = widths;
+    this.isSparing = isSparing;
     this.decide();
     if (this.wantsResubscribe()) {
       this.resubscribe?.();
@@ -114,6 +127,6 @@ export class FittingPolicy implements VideoDownlinkBandwidthPolicy {
     // some pictures, just when a recording begins. Who else is there may not be known yet.
     const expected = unknown.length > 0 ? this.expectedWidths(unknown) : [];
     const widths = new Map([...expected, ...this.widths]);
-    this.wanted = new DefaultVideoStreamIdSet(choose(encodings, widths));
+    this.wanted = new DefaultVideoStreamIdSet(choose(encodings, widths, this.isSparing));
   }
 }

@@ -49,7 +49,8 @@ export interface Events {
 
 export interface Session {
   self: string;
-  fit(widths: ReadonlyMap<string, number>): void;
+  /** Tells how wide tiles are drawn, and whether nothing is to be received that is larger. */
+  fit(widths: ReadonlyMap<string, number>, isSparing: boolean): void;
 }
 
 declare global {
@@ -142,7 +143,7 @@ export async function join(
   });
   await audioVideo.bindAudioElement(audio);
   audioVideo.start();
-  return { self, fit: (widths) => policy.fit(widths) };
+  return { self, fit: (widths, isSparing) => policy.fit(widths, isSparing) };
 }
 
 /** Passes on what the SDK complains about; its other words could hold anything. */

@@ -1,7 +1,7 @@
 // The line to the recorder: a WebSocket of the page's own origin. It must not know
 // what the messages mean. Without a recorder nothing is sent.
 
-import { type Message, VERSION } from "./protocol";
+import { type Advice, type Message, VERSION } from "./protocol";
 
 const RETRY_MS = 500;
 
@@ -11,8 +11,11 @@ export interface Worker {
 
 export const NOBODY: Worker = { send: () => undefined };
 
-/** `snapshot` is what a recorder is told that the page has to connect to anew. */
-export function connect(token: string, snapshot: () => Message[]): Worker {
+/**
+ * `snapshot` is what a recorder is told that the page has to connect to anew; what it says
+ * itself is for `advised`.
+ */
+export function connect(token: string, snapshot: () => Message[], advised: (advice: Advice) => void): Worker {
   let waiting: Message[] = [];
   let socket: WebSocket | undefined;
   const open = (isFirst: boolean): void => {
@@ -29,6 +32,7 @@ export function connect(token: string, snapshot: () => Message[]): Worker {
         opening.send(JSON.stringify(message));
       }
     };
+    opening.onmessage = ({ data }) => advised(JSON.parse(data as string) as Advice);
     opening.onclose = () => {
       const hasBeenOpen = socket === opening;
       socket = undefined;

@@ -4,7 +4,7 @@ import { BORN, type Happening, type Life, next } from "../src/lifecycle";
 import { Meeting } from "../src/meeting";
 import { displayName, initials, oneLine } from "../src/names";
 import { parameters } from "../src/parameters";
-import type { Message } from "../src/protocol";
+import type { Advice, Message } from "../src/protocol";
 
 const base64 = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64");
 const address = (entries: Record<string, string>): string => `?${new URLSearchParams(entries)}`;
@@ -168,6 +168,12 @@ describe("meeting", () => {
 });
 
 describe("contract", () => {
+  test("the page hears what the recorder says", () => {
+    const examples = JSON.parse(readFileSync("contract/recorder.v1.json", "utf8")) as unknown[];
+    const advice: Advice[] = [{ type: "processorsShort" }];
+    expect(examples).toEqual(advice);
+  });
+
   test("the examples are messages that this page can send", () => {
     const examples = JSON.parse(readFileSync("contract/worker.v1.json", "utf8")) as unknown[];
     // One of every kind, typed: a change on either side no longer compiles or no longer matches.

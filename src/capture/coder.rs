@@ -15,7 +15,7 @@ use gstreamer_app as gst_app;
 use super::pipeline::{self, Method};
 use super::rest::{Rest, Stillness};
 use super::sample;
-use super::{Media, Settings, VideoEncoder};
+use super::{Media, Relief, Settings, VideoEncoder};
 use crate::media::{Sample, Track, TrackConfig};
 
 /// How often an encoder that is to end is asked whether the whole capture ends.
@@ -38,6 +38,8 @@ const LEAST_STEP: i64 = 1_000_000;
 pub(super) struct Counts {
     pub(super) coded: AtomicU64,
     pub(super) coded_again: AtomicU64,
+    /// How many were coded before the page was asked for smaller pictures.
+    pub(super) smaller_after: OnceLock<u64>,
     /// How many were coded before it was with less effort.
     pub(super) eased_after: OnceLock<u64>,
 }
@@ -175,6 +177,8 @@ pub(super) struct Coder {
     state: State,
     method: Method,
     pace: Pace,
+    /// Whom to ask for smaller pictures, until that was done.
+    relief: Option<Relief>,
     /// The last picture, without a time.
     last: Option<gst::Buffer>,
 }
@@ -186,6 +190,7 @@ impl Coder {
         settings: &Settings,
         sender: tokio::sync::mpsc::Sender<Media>,
         counts: Arc<Counts>,
+        relief: Option<Relief>,
     ) -> Result<Self, gst::glib::BoolError> {
         let state =
             Leaving { sender: Some(sender), described: None, group: vec![], decode: i64::MIN };
@@ -196,6 +201,7 @@ impl Coder {
             state: State::Over,
             method: method(settings),
             pace: Pace::new(settings.fps),
+            relief,
             last: None,
         };
         coder.state = State::Coding(coder.start()?);
@@ -286,19 +292,29 @@ impl Coder {
         Ok(())
     }
 
-    /// Goes on with less effort if the encoder is too slow.
+    /// Does something about an encoder that is too slow.
     fn ease(&mut self, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
         let State::Coding(running) = &self.state else { return Ok(()) };
         let queue = running.encoder.source.current_level_buffers();
         let is_waiting = queue >= pipeline::WAITING_PICTURES;
-        if !self.pace.is_too_slow(is_waiting) || self.method != Method::X264 {
-            return Ok(());
+        if self.pace.is_too_slow(is_waiting) { self.lighten(leave) } else { Ok(()) }
+    }
+
+    /// First asks for smaller pictures, which leave more of the processors to the encoder. The
+    /// next time, or if nobody can be asked, it goes on with less effort.
+    fn lighten(&mut self, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
+        // Each happens once.
+        let Counts { coded, smaller_after, eased_after, .. } = &*self.outlet.counts;
+        if let Some(relief) = self.relief.take() {
+            tracing::warn!("the processors are short: the page is to receive smaller pictures");
+            let _ = smaller_after.set(coded.load(Ordering::Relaxed));
+            relief.send_replace(true);
+            self.pace = Pace::new(self.outlet.settings.fps);
+        } else if self.method == Method::X264 {
+            tracing::warn!("the processors are short: pictures are coded with less effort");
+            let _ = eased_after.set(coded.load(Ordering::Relaxed));
+            self.change(Method::X264Light, leave)?;
         }
-        tracing::warn!("the processors are short: pictures are coded with less effort from now on");
-        self.change(Method::X264Light, leave)?;
-        let coded = self.outlet.counts.coded.load(Ordering::Relaxed);
-        // It happens once.
-        let _ = self.outlet.counts.eased_after.set(coded);
         Ok(())
     }
 
@@ -453,7 +469,7 @@ mod tests {
         });
         let (sender, mut media) = tokio::sync::mpsc::channel(slots + 1);
         let counts = Arc::new(Counts::default());
-        let mut coder = Coder::new(&pipeline, settings, sender, Arc::clone(&counts)).unwrap();
+        let mut coder = Coder::new(&pipeline, settings, sender, Arc::clone(&counts), None).unwrap();
         pipeline.set_state(gst::State::Playing).unwrap();
         let stay = || false;
         for number in 0..slots {
@@ -468,7 +484,7 @@ mod tests {
             }
             coder.show(picture, slot(number), &stay).unwrap();
             if eased == Some(number) {
-                coder.change(Method::X264Light, &stay).unwrap();
+                coder.lighten(&stay).unwrap();
             }
         }
         coder.finish(&stay);
@@ -555,6 +571,30 @@ mod tests {
             let keys = samples.iter().filter(|sample| sample.sync).map(|key| key.presentation.0);
             assert_eq!(keys.filter(|key| (key - slot(41)).abs() < 1000).count(), 1);
         }
+    }
+
+    #[test]
+    fn smaller_pictures_are_asked_for_before_any_is_coded_with_less_effort() {
+        gst::init().unwrap();
+        let pipeline = gst::Pipeline::new();
+        let (sender, _media) = tokio::sync::mpsc::channel(1);
+        let counts = Arc::new(Counts::default());
+        let relief = Relief::new(false);
+        let asked = relief.subscribe();
+        let told = Arc::clone(&counts);
+        let mut coder = Coder::new(&pipeline, &settings(), sender, told, Some(relief)).unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let seen = |coder: &Coder| {
+            let is_eased = coder.method == Method::X264Light;
+            let Counts { smaller_after, eased_after, .. } = &*counts;
+            (*asked.borrow(), smaller_after.get().copied(), eased_after.get().copied(), is_eased)
+        };
+        assert_eq!(seen(&coder), (false, None, None, false));
+        coder.lighten(&|| false).unwrap();
+        assert_eq!(seen(&coder), (true, Some(0), None, false));
+        coder.lighten(&|| false).unwrap();
+        assert_eq!(seen(&coder), (true, Some(0), Some(0), true));
+        pipeline.set_state(gst::State::Null).unwrap();
     }
 
     #[test]

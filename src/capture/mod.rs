@@ -95,6 +95,9 @@ pub enum Error {
     Start(#[source] gst::StateChangeError),
 }
 
+/// How whatever is filmed hears, by `true`, that the processors are short.
+pub type Relief = watch::Sender<bool>;
+
 /// What goes from the capture to the writer.
 #[derive(Debug)]
 pub enum Media {
@@ -118,6 +121,10 @@ pub struct Pictures {
     pub encoded: u64,
     /// Of those, the ones whose coded form was used again, because the picture rested.
     pub coded_again: u64,
+    /// After so many the page was asked to receive smaller pictures, because the processors
+    /// were short.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smaller_after: Option<u64>,
     /// After so many the encoder went on with less effort, because the processors were short.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eased_after: Option<u64>,
@@ -162,10 +169,12 @@ impl Sound {
 
 impl Capture {
     /// Builds the graph and sets it going with everything it grabs thrown away,
-    /// so that clocks and servers have settled when the first picture counts.
+    /// so that clocks and servers have settled when the first picture counts. `relief` is
+    /// asked before pictures are coded with less effort.
     pub fn prepare(
         settings: &Settings,
         events: mpsc::UnboundedSender<Event>,
+        relief: Option<Relief>,
     ) -> Result<(Self, mpsc::Receiver<Media>), Error> {
         gst::init().map_err(Error::Init)?;
         let graph = pipeline::build(settings)?;
@@ -175,7 +184,8 @@ impl Capture {
         sender.try_send(Media::Track(sample::audio_config())).expect("the channel is empty");
         forward_sound(&graph.audio_sink, sender.clone(), &sound);
         let coder_counts = Arc::new(coder::Counts::default());
-        let coder = Coder::new(&graph.pipeline, settings, sender, Arc::clone(&coder_counts))?;
+        let counts = Arc::clone(&coder_counts);
+        let coder = Coder::new(&graph.pipeline, settings, sender, counts, relief)?;
         let (level, loudness) = watch::channel(Loudness::default());
         let encoder = coder.encoder();
         let pictures = Arc::new(display::Counts::default());
@@ -243,6 +253,7 @@ impl Capture {
             missed: load(&self.pictures.missed),
             encoded: load(&self.coder_counts.coded),
             coded_again: load(&self.coder_counts.coded_again),
+            smaller_after: self.coder_counts.smaller_after.get().copied(),
             eased_after: self.coder_counts.eased_after.get().copied(),
         }
     }

@@ -166,7 +166,7 @@ async fn film(display: &Display, sound: &Sound) -> Finding {
             .map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX)),
     };
     let (sender, events) = mpsc::unbounded_channel();
-    let (capture, media) = match blocking(move || Capture::prepare(&settings, sender)).await {
+    let (capture, media) = match blocking(move || Capture::prepare(&settings, sender, None)).await {
         Ok(prepared) => prepared,
         Err(error) => return Finding::problem(CAPTURE, scrub(&chain(&error)), ASK_LOG),
     };

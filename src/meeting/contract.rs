@@ -1,8 +1,8 @@
-//! What the meeting page tells the recorder: version 1 of their contract.
+//! What the meeting page and the recorder tell each other: version 1 of their contract.
 //!
-//! Pure vocabulary. Both sides test it against one file of examples,
-//! `recording-app/contract/worker.v1.json`. A message is one JSON text frame on
-//! the page's WebSocket; the recorder answers nothing.
+//! Pure vocabulary. Both sides test it against files of examples, `worker.v1.json` for what
+//! the page says and `recorder.v1.json` for what it hears, in `recording-app/contract/`. A
+//! message is one JSON text frame on the page's WebSocket; none has an answer.
 
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,14 @@ pub enum Message {
         level: Level,
         message: String,
     },
+}
+
+/// What the recorder tells the page. A page ignores what it does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum Advice {
+    /// From now on nothing should be received larger than it is drawn.
+    ProcessorsShort,
 }
 
 /// `loading → joining → live ⇄ reconnecting → ended | failed`.
@@ -154,6 +162,14 @@ mod tests {
                 "tiles",
             ]
         );
+    }
+
+    #[test]
+    fn what_the_page_hears_is_as_in_the_example() {
+        let examples: Vec<Advice> =
+            serde_json::from_str(include_str!("../../recording-app/contract/recorder.v1.json"))
+                .unwrap();
+        assert_eq!(examples, [Advice::ProcessorsShort]);
     }
 
     #[test]

@@ -120,6 +120,12 @@ impl Meeting {
         }
     }
 
+    /// Where `true` lets the page, now and when it is opened again, receive pictures no larger
+    /// than it draws them.
+    pub fn relief(&self) -> tokio::sync::watch::Sender<bool> {
+        self.server.relief()
+    }
+
     /// The meeting cannot be filmed, until its page is live again.
     pub fn interrupted(&self, reason: &str) {
         self.watch().interrupted(Instant::now(), reason);

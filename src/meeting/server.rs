@@ -1,8 +1,9 @@
 //! Serves the meeting page on the loopback interface, and hears what it says.
 //!
 //! The page is a folder of static files. Its WebSocket is under an address that
-//! only the page that was opened last knows; what any other says is refused. It
-//! must not know what the messages mean.
+//! only the page that was opened last knows; what any other says is refused. The one thing
+//! that the page is told is that the processors are short. It must not know what the
+//! messages mean.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,13 +20,13 @@ use axum::routing::get;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tower_http::services::ServeDir;
 use tower_http::set_header::SetResponseHeaderLayer;
 use url::Url;
 
-use super::contract::Message;
+use super::contract::{Advice, Message};
 
 /// The start of the page.
 const INDEX: &str = "index.html";
@@ -57,7 +58,15 @@ pub enum Heard {
 pub struct Server {
     address: SocketAddr,
     current: Arc<Mutex<Current>>,
+    is_short: watch::Sender<bool>,
     task: JoinHandle<()>,
+}
+
+/// What a connection is given.
+#[derive(Clone, Debug)]
+struct Shared {
+    current: Arc<Mutex<Current>>,
+    is_short: watch::Receiver<bool>,
 }
 
 /// The page that is listened to.
@@ -77,6 +86,8 @@ impl Server {
         let address = listener.local_addr().map_err(Error::Listen)?;
         let (heard, _) = mpsc::unbounded_channel();
         let current = Arc::new(Mutex::new(Current { token: token(), heard }));
+        let (is_short, short) = watch::channel(false);
+        let shared = Shared { current: Arc::clone(&current), is_short: short };
         let header = |name: HeaderName, value: &'static str| {
             SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
         };
@@ -87,19 +98,24 @@ impl Server {
             // The address of the page holds the join token.
             .layer(header(header::REFERRER_POLICY, "no-referrer"))
             .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-            .with_state(Arc::clone(&current));
+            .with_state(shared);
         let task = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, app).await {
                 tracing::error!(%error, "the meeting page is not served any more");
             }
         });
-        Ok(Self { address, current, task })
+        Ok(Self { address, current, is_short, task })
     }
 
     /// The page without any input.
     pub fn address(&self) -> Url {
         let address = format!("http://{}/{INDEX}", self.address);
         address.parse().expect("a socket address makes an address")
+    }
+
+    /// Where `true` is told to the page, now and whenever it connects.
+    pub fn relief(&self) -> watch::Sender<bool> {
+        self.is_short.clone()
     }
 
     /// From now on only a page with the token that comes back is heard, over the
@@ -121,7 +137,7 @@ impl Drop for Server {
 
 async fn listen(
     Segment(token): Segment<String>,
-    State(current): State<Arc<Mutex<Current>>>,
+    State(Shared { current, is_short }): State<Shared>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let heard = {
@@ -131,11 +147,31 @@ async fn listen(
         }
         current.heard.clone()
     };
-    upgrade.max_message_size(LONGEST_MESSAGE).on_upgrade(move |socket| hear(socket, heard))
+    upgrade
+        .max_message_size(LONGEST_MESSAGE)
+        .on_upgrade(move |socket| talk(socket, heard, is_short))
 }
 
-async fn hear(mut socket: WebSocket, heard: mpsc::UnboundedSender<Heard>) {
-    while let Some(Ok(frame)) = socket.recv().await {
+async fn talk(
+    mut socket: WebSocket,
+    heard: mpsc::UnboundedSender<Heard>,
+    mut is_short: watch::Receiver<bool>,
+) {
+    let mut is_told = false;
+    loop {
+        let short = async { is_short.wait_for(|is_short| *is_short).await.map(drop) };
+        let frame = tokio::select! {
+            frame = socket.recv() => frame,
+            Ok(()) = short, if !is_told => {
+                is_told = true;
+                let advice = serde_json::to_string(&Advice::ProcessorsShort);
+                let text = advice.expect("it is plain data");
+                // A connection that is gone is seen when it is heard next.
+                let _ = socket.send(Frame::text(text)).await;
+                continue;
+            }
+        };
+        let Some(Ok(frame)) = frame else { break };
         let Frame::Text(text) = frame else { continue };
         match serde_json::from_str(&text) {
             // Nobody listens once the recording is over.

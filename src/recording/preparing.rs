@@ -13,6 +13,7 @@ use super::scene::{Closed, Ground, Scene, Show};
 use crate::capture::{self, Capture, Media, VideoEncoder};
 use crate::error::chain;
 use crate::events::{Event, Failure, Stage};
+use crate::meeting::Meeting;
 use crate::secret::scrub;
 use crate::upload::store::PartStore;
 use crate::upload::{self, Uploader};
@@ -180,10 +181,10 @@ async fn set(
         threads,
     };
     // Loading GStreamer's plugins takes as long as starting a browser.
-    let phases = show.phases.clone();
+    let (phases, relief) = (show.phases.clone(), show.meeting.as_ref().map(Meeting::relief));
     let mut capture = Pending::Starting(tokio::task::spawn_blocking(move || {
         let _phase = phases.begin("capture");
-        Capture::prepare(&settings, events)
+        Capture::prepare(&settings, events, relief)
             .map_err(|error| Failure::new(Stage::Capture, scrub(&chain(&error))))
     }));
     let browser = tokio::select! {

@@ -3,15 +3,24 @@
 
 use std::f64::consts::TAU;
 use std::path::Path;
+use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use recorder::local::{BUCKET, Credentials, Server};
+use recorder::meeting::watch::Rules;
+use recorder::meeting::{Input, Look, Meeting};
+use recorder::secret::Secret;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use test_meeting::scenario::Scenario;
 use test_meeting::sound::tone_of;
+use test_meeting::{MeetingNames, Options};
 
 use crate::support::film::{self, Film};
-use crate::support::recorder::{Ended, RECORDING, Site};
+use crate::support::recorder::{Ended, RECORDING, Site, meeting_page};
 use crate::support::servers::free_ports;
+use crate::support::until;
 
 /// In the log each time that the page may be filmed.
 const LIVE: &str = r#""state":"Live""#;
@@ -300,4 +309,55 @@ async fn a_meeting_that_is_not_there_is_refused_with_its_reason() {
     let ended = site.run(site.local(&["--scenario", &file])).await;
     assert_eq!(ended.status.code(), Some(1));
     assert!(ended.log.contains("dance"), "{}", ended.log);
+}
+
+#[tokio::test]
+async fn where_processors_are_short_no_picture_is_received_that_is_larger_than_its_tile() {
+    const MEETING: &str = "m";
+    let site = Site::new().await;
+    let media = Path::new(env!("CARGO_TARGET_TMPDIR")).join("meeting");
+    let options = Options { port: None, media_address: None, media };
+    let server = test_meeting::Server::start(options).await.unwrap();
+    let names =
+        MeetingNames { meeting_id: Some(MEETING.into()), external_meeting_id: MEETING.into() };
+    let hosted = server.host(Scenario::standard(4, false), names).await.unwrap();
+    let encoded = |value: &Value| Secret::new(BASE64_STANDARD.encode(value.to_string()));
+    let input = Input {
+        meeting: encoded(&hosted.meeting),
+        attendee: encoded(&hosted.attendee),
+        names: hosted.names,
+        look: Look::default(),
+    };
+    let rules = Rules { empty: Duration::from_mins(1), nobody: Duration::from_mins(1) };
+    let mut meeting = Meeting::start(Path::new(&meeting_page()), input, rules).await.unwrap();
+    let relief = meeting.relief();
+
+    let firefox = |profile: &str, page: &str| {
+        let profile = site.path(profile);
+        std::fs::create_dir(&profile).unwrap();
+        let sound = "user_pref(\"media.autoplay.default\", 0);\n";
+        std::fs::write(profile.join("user.js"), sound).unwrap();
+        let mut command = site.program("firefox-esr");
+        command.args(["--headless", "--width", "1920", "--height", "1080", "--profile"]);
+        command.arg(profile).arg(page).spawn().unwrap()
+    };
+    let widths = || {
+        let clients = server.described(MEETING).unwrap()["clients"].clone();
+        clients[0]["pictureWidths"].as_array().unwrap().clone()
+    };
+    let mut browser = firefox("first", meeting.open().as_str());
+    meeting.live().await.unwrap();
+    let all = |width: u32| (widths() == vec![json!(width); 4]).then_some(());
+    until("the encodings that fit the tiles", || all(1280)).await;
+    relief.send_replace(true);
+    until("smaller ones", || all(640)).await;
+
+    // A page that is opened again hears it, too.
+    browser.kill().await.unwrap();
+    until("nothing is sent", || (widths().len() != 4).then_some(())).await;
+    let mut browser = firefox("second", meeting.open().as_str());
+    meeting.live().await.unwrap();
+    until("smaller ones again", || all(640)).await;
+    browser.kill().await.unwrap();
+    server.stop();
 }

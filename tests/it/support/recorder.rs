@@ -259,7 +259,7 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// The page as `./dev` builds it.
-fn meeting_page() -> String {
+pub(crate) fn meeting_page() -> String {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/recording-app/dist");
     assert!(Path::new(page).is_dir(), "{page} is missing: run ./dev setup");
     page.to_owned()

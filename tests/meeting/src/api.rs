@@ -70,6 +70,10 @@ impl Hall {
         Ok(Hosted { meeting: object, attendee, names: display })
     }
 
+    pub(crate) fn described(&self, id: &str) -> Option<Value> {
+        self.with(id, |entry| entry.meeting.described())
+    }
+
     pub(crate) fn end(&self) {
         for (_, entry) in std::mem::take(&mut *self.meetings()) {
             entry.meeting.end();
@@ -326,8 +330,7 @@ async fn list_attendees(
 }
 
 async fn describe(State(hall): Shared, Path(id): Path<String>) -> Result<Json<Value>, Fault> {
-    let described = hall.with(&id, |entry| entry.meeting.described());
-    described.map(Json).ok_or_else(|| not_found("Meeting", &id))
+    hall.described(&id).map(Json).ok_or_else(|| not_found("Meeting", &id))
 }
 
 async fn control(

@@ -117,6 +117,11 @@ impl Server {
         self.hall.host(plan, names).await
     }
 
+    /// What `GET /control/{meeting}` tells, if there is such a meeting.
+    pub fn described(&self, meeting_id: &str) -> Option<serde_json::Value> {
+        self.hall.described(meeting_id)
+    }
+
     /// Ends every meeting.
     pub fn stop(self) {
         self.hall.end();

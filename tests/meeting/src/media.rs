@@ -94,6 +94,11 @@ impl Media {
         self.counts
     }
 
+    /// Those whose pictures are sent.
+    pub(crate) fn streams(&self) -> Vec<u32> {
+        self.slots.values().map(|slot| slot.stream).collect()
+    }
+
     pub(crate) fn is_connected(&self) -> bool {
         self.connected
     }

@@ -64,6 +64,7 @@ struct Connection {
     is_cut: bool,
     status: Option<u32>,
     counts: Counts,
+    streams: Vec<u32>,
 }
 
 /// A session's claim to be its attendee's connection.
@@ -142,6 +143,7 @@ impl Meeting {
             is_cut: false,
             status: None,
             counts: Counts::default(),
+            streams: Vec::new(),
         };
         state.clients.insert(attendee_id.into(), connection);
         state.room.admit(attendee_id, external_user_id, false);
@@ -154,6 +156,7 @@ impl Meeting {
         let mut state = self.state();
         if let Some(connection) = state.connection(client) {
             connection.is_open = false;
+            connection.streams.clear();
             state.room.dismiss(&client.attendee_id);
         }
         drop(state);
@@ -171,9 +174,11 @@ impl Meeting {
         }
     }
 
-    pub(crate) fn count(&self, client: &Client, counts: Counts) {
+    /// What was sent to a client, and the streams of pictures that it is sent now.
+    pub(crate) fn count(&self, client: &Client, counts: Counts, streams: Vec<u32>) {
         if let Some(connection) = self.state().connection(client) {
             connection.counts = counts;
+            connection.streams = streams;
         }
     }
 
@@ -247,12 +252,14 @@ impl Meeting {
             .clients
             .iter()
             .map(|(attendee_id, client)| {
+                let pictures = client.streams.iter().filter_map(|id| state.room.picture(*id));
                 json!({
                     "attendeeId": attendee_id,
                     "connected": client.is_open,
                     "reconnects": client.generation,
                     "packets": client.counts.packets,
                     "keyFrameRequests": client.counts.key_frame_requests,
+                    "pictureWidths": pictures.map(|one| one.shape().0).collect::<Vec<_>>(),
                 })
             })
             .collect();

@@ -139,7 +139,7 @@ impl Session {
             }
             if Instant::now() >= volumes && self.is_subscribed {
                 self.send(volumes_of(meeting)).await?;
-                meeting.count(&self.client, self.media.counts());
+                meeting.count(&self.client, self.media.counts(), self.media.streams());
                 volumes = Instant::now() + VOLUMES;
             }
             let next = self.media.advance(told.is_stalled)?.min(volumes.max(Instant::now()));
