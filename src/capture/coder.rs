@@ -13,6 +13,7 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 use super::pipeline::{self, Method};
+use super::planar::Picture;
 use super::rest::{Rest, Stillness};
 use super::sample;
 use super::{Media, Relief, Settings, VideoEncoder};
@@ -29,6 +30,10 @@ const TOO_SLOW: u32 = 60;
 /// So long an encoder may be slow that has just begun: it has a lot to do at once, and what
 /// moves the picture has often just begun, too.
 const BEGINNING_SECONDS: u32 = 3;
+
+/// From one picture to the next while an encoder warms up: all are over before anything can be
+/// filmed.
+const WARM_UP_STEP: gst::ClockTime = gst::ClockTime::from_useconds(100);
 
 /// From one picture's decode time to the next: 1 ms, some units of any file.
 const LEAST_STEP: i64 = 1_000_000;
@@ -79,6 +84,8 @@ struct Leaving {
     /// The last group of pictures, from its key picture on.
     group: Vec<Sample>,
     decode: i64,
+    /// Where the film begins: what is shown before only warmed the encoder up.
+    begin: i64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +113,12 @@ impl Outlet {
     fn put(&self, mut sample: Sample) -> Result<(), Error> {
         {
             let mut state = self.state();
+            if sample.presentation.0 < state.begin {
+                return Ok(());
+            }
+            // The first one's lead reaches back to the pictures before the film.
+            let slot = 1_000_000_000 / i64::from(self.settings.fps);
+            sample.decode.0 = sample.decode.0.max(state.begin.saturating_sub(slot));
             // An encoder's lead may differ a little from that of the one before.
             sample.decode.0 = sample.decode.0.max(state.decode.saturating_add(LEAST_STEP));
             state.decode = sample.decode.0;
@@ -192,8 +205,13 @@ impl Coder {
         counts: Arc<Counts>,
         relief: Option<Relief>,
     ) -> Result<Self, gst::glib::BoolError> {
-        let state =
-            Leaving { sender: Some(sender), described: None, group: vec![], decode: i64::MIN };
+        let state = Leaving {
+            sender: Some(sender),
+            described: None,
+            group: vec![],
+            decode: i64::MIN,
+            begin: i64::MIN,
+        };
         let outlet = Outlet { settings: settings.clone(), counts, state: Mutex::new(state) };
         let mut coder = Self {
             pipeline: pipeline.clone(),
@@ -214,6 +232,29 @@ impl Coder {
             Method::Vaapi => VideoEncoder::Vaapi,
             Method::Nvenc => VideoEncoder::Nvenc,
             Method::X264 | Method::X264Light => VideoEncoder::X264,
+        }
+    }
+
+    /// Has the encoder code `picture` as often as it takes until it has touched all the memory
+    /// that it needs. A third of a second goes into that where a virtual machine gets its memory
+    /// page by page, in which a picture that is filmed would have to wait. With the first of
+    /// those the coded stream begins anew.
+    pub(super) fn warm_up(&self, picture: Picture) {
+        let State::Coding(running) = &self.state else { return };
+        if self.method != Method::X264 {
+            return;
+        }
+        self.outlet.state().begin = i64::MAX;
+        let picture = gst::Buffer::from_slice(picture);
+        let Settings { fps, threads, .. } = self.outlet.settings;
+        for number in 0..pipeline::pictures_to_warm_up(fps, threads) {
+            let mut buffer = picture.copy();
+            let writable = buffer.get_mut().expect("a fresh copy has one owner");
+            writable.set_pts(WARM_UP_STEP * u64::from(number));
+            // A pipeline that has ended says why itself.
+            if running.encoder.source.push_buffer(buffer).is_err() {
+                return;
+            }
         }
     }
 
@@ -338,6 +379,11 @@ impl Coder {
             return Ok(());
         };
         running.stillness.add(is_same);
+        let begin = &mut self.outlet.state().begin;
+        if *begin == i64::MAX {
+            *begin = presentation;
+            running.encoder.ask_for_key(presentation);
+        }
         // Shares the picture's memory.
         let mut buffer = last.copy();
         let writable = buffer.get_mut().expect("a fresh copy has one owner");
@@ -417,6 +463,7 @@ impl Drop for Coder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::planar::{Pool, Supply};
     use crate::config::Size;
 
     const SIZE: Size = Size { width: 320, height: 180 };
@@ -453,6 +500,17 @@ mod tests {
         drawn: &[usize],
         eased: Option<usize>,
     ) -> (Vec<Sample>, u64) {
+        coded_from(settings, None, slots, drawn, eased)
+    }
+
+    /// By an encoder that has warmed up, if the film begins in a `later` slot.
+    fn coded_from(
+        settings: &Settings,
+        later: Option<usize>,
+        slots: usize,
+        drawn: &[usize],
+        eased: Option<usize>,
+    ) -> (Vec<Sample>, u64) {
         gst::init().unwrap();
         let pipeline = gst::Pipeline::new();
         let bus = pipeline.bus().unwrap();
@@ -472,6 +530,10 @@ mod tests {
         let mut coder = Coder::new(&pipeline, settings, sender, Arc::clone(&counts), None).unwrap();
         pipeline.set_state(gst::State::Playing).unwrap();
         let stay = || false;
+        if later.is_some() {
+            let pool = Pool::new(Supply { ready: 1, spare: 0 }, 320 * 180 * 3 / 2);
+            coder.warm_up(pool.lend().unwrap());
+        }
         for number in 0..slots {
             let shade = u8::try_from(40 + number * 150 / slots).unwrap();
             let picture = drawn.contains(&number).then(|| picture(shade));
@@ -482,7 +544,7 @@ mod tests {
             {
                 std::thread::yield_now();
             }
-            coder.show(picture, slot(number), &stay).unwrap();
+            coder.show(picture, slot(later.unwrap_or(0) + number), &stay).unwrap();
             if eased == Some(number) {
                 coder.lighten(&stay).unwrap();
             }
@@ -526,6 +588,33 @@ mod tests {
         assert!((key(1) - slot(60)).abs() < 1000 && (key(2) - slot(120)).abs() < 1000);
         // What is drawn is the first of its encoder.
         assert!((key(4) - slot(203)).abs() < 1000, "{}", key(4));
+    }
+
+    #[test]
+    fn nothing_of_what_warms_an_encoder_up_is_in_the_film() {
+        let drawn: Vec<_> = (0..130).collect();
+        for threads in [1, 4] {
+            let settings = Settings { threads, ..settings() };
+            let (mut samples, _) = coded_from(&settings, Some(50), 130, &drawn, None);
+            assert!(samples[0].decode.0 >= slot(49), "{:?}", samples[0].decode);
+            for sample in &mut samples {
+                sample.presentation.0 -= slot(50);
+            }
+            assert_whole(&samples, 130);
+            let keys = samples.iter().filter(|sample| sample.sync);
+            let keys: Vec<_> = keys.map(|key| key.presentation.0).collect();
+            assert_eq!(keys.len(), 3, "{keys:?}");
+            for (key, expected) in keys.iter().zip([0, 60, 120]) {
+                assert!((key - slot(expected)).abs() < 1000, "{keys:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_film_that_rests_from_its_first_picture_is_found_by_a_warm_encoder() {
+        let (samples, again) = coded_from(&settings(), Some(50), 200, &[0], None);
+        assert_eq!(samples.len(), 200);
+        assert_eq!(again, 200 - 60);
     }
 
     #[test]

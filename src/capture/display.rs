@@ -227,6 +227,7 @@ impl Film {
         let mut before: VecDeque<Instant> = VecDeque::new();
         let mut hidden = false;
         let settle = nanos(SETTLE);
+        let mut is_warm = false;
         loop {
             match self.orders.current() {
                 Order::Wait => {
@@ -236,7 +237,16 @@ impl Film {
                         before.truncate(BEFORE - 1);
                         before.push_front(Instant::now());
                     }
-                    self.wait(None)?;
+                    if is_warm {
+                        self.wait(None)?;
+                    } else if self.coder.now().is_none() {
+                        self.wait(Some(settle))?;
+                    } else {
+                        is_warm = true;
+                        if let Some(picture) = self.screen.lend() {
+                            self.coder.warm_up(picture);
+                        }
+                    }
                     continue;
                 }
                 Order::Film => {}

@@ -192,6 +192,23 @@ impl Encoder {
     pub(super) fn start(&self) -> Result<(), glib::BoolError> {
         self.elements.iter().rev().try_for_each(gst::Element::sync_state_with_parent)
     }
+
+    /// Lets the first picture from `presentation` on be a key picture.
+    pub(super) fn ask_for_key(&self, presentation: i64) {
+        let time = gst::ClockTime::from_nseconds(presentation.unsigned_abs());
+        let wish = gst::Structure::builder("GstForceKeyUnit")
+            .field("running-time", time)
+            .field("all-headers", false)
+            .field("count", 0u32)
+            .build();
+        let taken = self
+            .sink
+            .static_pad("sink")
+            .is_some_and(|pad| pad.push_event(gst::event::CustomUpstream::new(wish)));
+        if !taken {
+            tracing::warn!("the encoder does not take the wish for a key picture");
+        }
+    }
 }
 
 /// Whether `method` codes a picture here: a card may be absent, busy or unable.
@@ -308,6 +325,11 @@ fn look_ahead(fps: u32) -> u32 {
 pub(super) fn pictures_in_encoder(fps: u32, threads: u32) -> u32 {
     let at_once = if threads > FEW_PROCESSORS { threads } else { 1 };
     look_ahead(fps) + B_FRAMES + at_once
+}
+
+/// After so many an encoder has all the memory that it will ever need.
+pub(super) fn pictures_to_warm_up(fps: u32, threads: u32) -> u32 {
+    pictures_in_encoder(fps, threads) + B_FRAMES + 1
 }
 
 /// Pictures there has to be memory for: those that wait for the encoder; those that are held
