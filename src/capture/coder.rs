@@ -131,6 +131,16 @@ impl Outlet {
         self.send(Media::Sample(sample))
     }
 
+    /// Whether a film that waited for its beginning begins with this picture.
+    fn begins(&self, presentation: i64) -> bool {
+        let mut state = self.state();
+        let begins = state.begin == i64::MAX;
+        if begins {
+            state.begin = presentation;
+        }
+        begins
+    }
+
     /// A full channel holds whoever sends.
     fn send(&self, media: Media) -> Result<(), Error> {
         let sender = self.state().sender.clone().ok_or(Error::Ended)?;
@@ -379,9 +389,7 @@ impl Coder {
             return Ok(());
         };
         running.stillness.add(is_same);
-        let begin = &mut self.outlet.state().begin;
-        if *begin == i64::MAX {
-            *begin = presentation;
+        if self.outlet.begins(presentation) {
             running.encoder.ask_for_key(presentation);
         }
         // Shares the picture's memory.
@@ -537,8 +545,9 @@ mod tests {
         for number in 0..slots {
             let shade = u8::try_from(40 + number * 150 / slots).unwrap();
             let picture = drawn.contains(&number).then(|| picture(shade));
-            // Nobody films faster than the encoder takes it.
-            while let State::Coding(running) = &coder.state
+            // Nobody films faster than the encoder takes it, but the first may come any time.
+            while (later.is_none() || number > 0)
+                && let State::Coding(running) = &coder.state
                 && running.encoder.source.current_level_buffers() > 0
                 && pipeline.current_state() == gst::State::Playing
             {
