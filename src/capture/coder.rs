@@ -390,7 +390,7 @@ impl Coder {
         };
         running.stillness.add(is_same);
         if self.outlet.begins(presentation) {
-            running.encoder.ask_for_key(presentation);
+            running.encoder.ask_for_key();
         }
         // Shares the picture's memory.
         let mut buffer = last.copy();

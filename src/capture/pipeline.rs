@@ -193,19 +193,16 @@ impl Encoder {
         self.elements.iter().rev().try_for_each(gst::Element::sync_state_with_parent)
     }
 
-    /// Lets the first picture from `presentation` on be a key picture.
-    pub(super) fn ask_for_key(&self, presentation: i64) {
-        let time = gst::ClockTime::from_nseconds(presentation.unsigned_abs());
+    /// Lets the next picture that it is handed be a key picture.
+    pub(super) fn ask_for_key(&self) {
+        // Downstream it keeps its place among the pictures, and without a time it is for the
+        // next one. With one, and upstream, an encoder that has put nothing out yet takes it for
+        // whatever comes.
         let wish = gst::Structure::builder("GstForceKeyUnit")
-            .field("running-time", time)
             .field("all-headers", false)
             .field("count", 0u32)
             .build();
-        let taken = self
-            .sink
-            .static_pad("sink")
-            .is_some_and(|pad| pad.push_event(gst::event::CustomUpstream::new(wish)));
-        if !taken {
+        if !self.source.send_event(gst::event::CustomDownstream::new(wish)) {
             tracing::warn!("the encoder does not take the wish for a key picture");
         }
     }
