@@ -106,6 +106,7 @@ class Page {
         this.concealedMs += milliseconds;
       },
       expectedWidths: (ids) => this.expectedWidths(ids),
+      isSparing: () => this.isSparing,
       seen: () => ({ ages: this.view.takeAges(), turn: turnLength(this.turns.splice(0)) }),
       quality: (quality) => this.tell({ type: "connection", quality }),
       log: (level, message) => this.tell({ type: "log", level, message }),
@@ -195,7 +196,7 @@ class Page {
     this.view.render(tiles, places);
     this.notice();
     const drawn = tiles.filter((tile) => tile.stream);
-    this.session?.fit(widths(drawn, places), this.isSparing);
+    this.session?.fit(widths(drawn, places));
     const messages = drawn.flatMap((tile) => message(tile, places));
     const text = JSON.stringify(messages);
     if (text !== this.told.tiles) {

@@ -1,7 +1,7 @@
 // Which encoding of each picture to receive: the one that fits the tile it is drawn
 // in, so that nothing is decoded that nobody sees. Where processors are short, one that is not
-// larger than its tile: Firefox needs half the time to draw what it need not shrink, and less to
-// decode it. A downlink policy of the SDK.
+// larger than its tile: there is less to decode, and Firefox draws what it need not shrink in
+// less time (docs/encoding.md). A downlink policy of the SDK.
 
 import {
   type ClientMetricReport,
@@ -14,6 +14,7 @@ import {
 } from "amazon-chime-sdk-js";
 
 /** How wide the encodings of a camera are. */
+const LOW = 320;
 const MEDIUM = 640;
 const HIGH = 1280;
 
@@ -22,11 +23,11 @@ const ALMOST = 1.1;
 
 /** What a tile of this width needs, or at most may have. */
 export function targetSize(width: number, isSparing: boolean): TargetDisplaySize {
-  const [medium, high] = isSparing ? [MEDIUM / ALMOST, HIGH / ALMOST] : [MEDIUM / 2 + 1, MEDIUM + 1];
-  if (width < medium) {
+  const [low, medium] = isSparing ? [MEDIUM / ALMOST, HIGH / ALMOST] : [LOW, MEDIUM];
+  if (width <= low) {
     return TargetDisplaySize.Low;
   }
-  return width < high ? TargetDisplaySize.Medium : TargetDisplaySize.High;
+  return width <= medium ? TargetDisplaySize.Medium : TargetDisplaySize.High;
 }
 
 /** One encoding of a picture, as the SDK describes it. */
@@ -69,21 +70,23 @@ export function choose(
 export class FittingPolicy implements VideoDownlinkBandwidthPolicy {
   private index: VideoStreamIndex | undefined;
   private widths: ReadonlyMap<string, number> = new Map();
-  private isSparing = false;
   private wanted: VideoStreamIdSet = new DefaultVideoStreamIdSet();
   private subscribed: VideoStreamIdSet = new DefaultVideoStreamIdSet();
   private resubscribe: (() => void) | undefined;
 
-  /** `expectedWidths` tells how wide the tiles of attendees will be drawn. */
+  /**
+   * `expectedWidths` tells how wide the tiles of attendees will be drawn, `isSparing` whether
+   * nothing larger than that is to be received.
+   */
   constructor(
     private readonly self: string,
     private readonly expectedWidths: (attendeeIds: readonly string[]) => ReadonlyMap<string, number>,
+    private readonly isSparing: () => boolean,
   ) {}
 
-  /** Tells how wide each attendee's tile is drawn, in pixels, and whether to receive less. */
-  fit(widths: ReadonlyMap<string, number>, isSparing: boolean): void {
+  /** Tells how wide each attendee's tile is drawn, in pixels. */
+  fit(widths: ReadonlyMap<string, number>): void {
     this.widths = widths;
-    this.isSparing = isSparing;
     this.decide();
     if (this.wantsResubscribe()) {
       this.resubscribe?.();
@@ -127,6 +130,6 @@ export class FittingPolicy implements VideoDownlinkBandwidthPolicy {
     // some pictures, just when a recording begins. Who else is there may not be known yet.
     const expected = unknown.length > 0 ? this.expectedWidths(unknown) : [];
     const widths = new Map([...expected, ...this.widths]);
-    this.wanted = new DefaultVideoStreamIdSet(choose(encodings, widths, this.isSparing));
+    this.wanted = new DefaultVideoStreamIdSet(choose(encodings, widths, this.isSparing()));
   }
 }

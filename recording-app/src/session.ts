@@ -41,6 +41,8 @@ export interface Events {
   concealed(milliseconds: number): void;
   /** Asks how wide the tiles of these would be, in pixels. */
   expectedWidths(attendeeIds: readonly string[]): ReadonlyMap<string, number>;
+  /** Asks whether nothing is to be received that is larger than its tile. */
+  isSparing(): boolean;
   /** Asks what was seen since it was asked last. */
   seen(): Seen;
   quality(quality: "poor" | "good"): void;
@@ -49,8 +51,7 @@ export interface Events {
 
 export interface Session {
   self: string;
-  /** Tells how wide tiles are drawn, and whether nothing is to be received that is larger. */
-  fit(widths: ReadonlyMap<string, number>, isSparing: boolean): void;
+  fit(widths: ReadonlyMap<string, number>): void;
 }
 
 declare global {
@@ -69,7 +70,7 @@ export async function join(
   const configuration = new MeetingSessionConfiguration(meeting, attendee);
   configuration.reconnectLongBackOffMs = LONGEST_BACK_OFF_MS;
   const self = configuration.credentials?.attendeeId ?? "";
-  const policy = new FittingPolicy(self, events.expectedWidths);
+  const policy = new FittingPolicy(self, events.expectedWidths, events.isSparing);
   configuration.videoDownlinkBandwidthPolicy = policy;
   const session = new DefaultMeetingSession(configuration, logger, new DefaultDeviceController(logger));
   // The SDK would lead every coded picture and sound through a worker, to count them.
@@ -143,7 +144,7 @@ export async function join(
   });
   await audioVideo.bindAudioElement(audio);
   audioVideo.start();
-  return { self, fit: (widths, isSparing) => policy.fit(widths, isSparing) };
+  return { self, fit: (widths) => policy.fit(widths) };
 }
 
 /** Passes on what the SDK complains about; its other words could hold anything. */

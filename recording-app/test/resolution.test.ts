@@ -44,23 +44,25 @@ test("a single encoding is always received", () => {
 
 test("a tile that is drawn as it was expected is not subscribed to anew, and one's own never", () => {
   const asked: (readonly string[])[] = [];
+  let isSparing = false;
   const policy = new FittingPolicy("self", (ids) => {
     asked.push(ids);
     return new Map(ids.map((id) => [id, 926]));
-  });
+  }, () => isSparing);
   let again = 0;
   policy.setWantsResubscribeObserver(() => (again += 1));
   const encodings = [...camera("self", 3), ...camera("a", 1), ...camera("b", 2)];
   policy.updateIndex({ remoteStreamDescriptions: () => encodings } as unknown as VideoStreamIndex);
   expect(asked).toEqual([["a", "b"]]);
   expect(policy.chooseSubscriptions().array()).toEqual([12, 22]);
-  policy.fit(new Map([["a", 926]]), false);
-  policy.fit(new Map([["a", 926], ["b", 926]]), false);
+  policy.fit(new Map([["a", 926]]));
+  policy.fit(new Map([["a", 926], ["b", 926]]));
   expect(again).toBe(0);
-  policy.fit(new Map([["a", 926], ["b", 300]]), false);
+  policy.fit(new Map([["a", 926], ["b", 300]]));
   expect(again).toBe(1);
   expect(policy.chooseSubscriptions().array()).toEqual([12, 20]);
-  policy.fit(new Map([["a", 926], ["b", 300]]), true);
+  isSparing = true;
+  policy.fit(new Map([["a", 926], ["b", 300]]));
   expect(again).toBe(2);
   expect(policy.chooseSubscriptions().array()).toEqual([11, 20]);
 });

@@ -355,16 +355,16 @@ impl Coder {
     /// next time, or if nobody can be asked, it goes on with less effort.
     fn lighten(&mut self, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
         // Each happens once.
-        let Counts { coded, smaller_after, eased_after, .. } = &*self.outlet.counts;
+        let counts = Arc::clone(&self.outlet.counts);
         if let Some(relief) = self.relief.take() {
             tracing::warn!("the processors are short: the page is to receive smaller pictures");
-            let _ = smaller_after.set(coded.load(Ordering::Relaxed));
+            let _ = counts.smaller_after.set(counts.coded.load(Ordering::Relaxed));
             relief.send_replace(true);
             self.pace = Pace::new(self.outlet.settings.fps);
         } else if self.method == Method::X264 {
             tracing::warn!("the processors are short: pictures are coded with less effort");
-            let _ = eased_after.set(coded.load(Ordering::Relaxed));
             self.change(Method::X264Light, leave)?;
+            let _ = counts.eased_after.set(counts.coded.load(Ordering::Relaxed));
         }
         Ok(())
     }

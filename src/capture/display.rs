@@ -237,15 +237,18 @@ impl Film {
                         before.truncate(BEFORE - 1);
                         before.push_front(Instant::now());
                     }
+                    // What warms the encoder up has the first times of the clock: a film that
+                    // is ordered afterwards begins at most a slot before that.
+                    let may_warm = self.coder.now().is_some_and(|now| now >= 2 * slot(self.fps));
                     if is_warm {
                         self.wait(None)?;
-                    } else if self.coder.now().is_none() {
-                        self.wait(Some(settle))?;
-                    } else {
+                    } else if may_warm {
                         is_warm = true;
                         if let Some(picture) = self.screen.lend() {
                             self.coder.warm_up(picture);
                         }
+                    } else {
+                        self.wait(Some(settle))?;
                     }
                     continue;
                 }
@@ -349,4 +352,51 @@ impl Film {
 
 fn nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use gstreamer::prelude::*;
+
+    use super::*;
+    use crate::capture::{Media, Settings, VideoEncoder, pipeline};
+    use crate::children::display::Display;
+    use crate::config::Tools;
+
+    #[tokio::test]
+    async fn the_encoder_has_coded_before_anything_is_filmed() {
+        gst::init().unwrap();
+        let size = Size { width: 640, height: 360 };
+        let display = Display::start(&Tools::of_debian(), size).await.unwrap();
+        let settings = Settings {
+            display: display.name().to_owned(),
+            sound_server: String::new(),
+            sound_monitor: String::new(),
+            size,
+            fps: 30,
+            encoder: VideoEncoder::X264,
+            threads: 1,
+        };
+        let graph = gst::Pipeline::new();
+        let (sender, mut media) = tokio::sync::mpsc::channel(160);
+        let coder = Coder::new(&graph, &settings, sender, Arc::default(), None).unwrap();
+        let counts = Arc::new(Counts::default());
+        let told = Arc::clone(&counts);
+        let pictures = pipeline::supply(30, 1);
+        let failed = |error| panic!("{error}");
+        let grabber =
+            Grabber::start(display.name(), size, 30, pictures, coder, told, failed).unwrap();
+        graph.set_state(gst::State::Playing).unwrap();
+        let hangs = Duration::from_mins(1);
+        let first = tokio::time::timeout(hangs, media.recv()).await.expect("it is not coded");
+        assert!(matches!(first, Some(Media::Track(_))), "{first:?}");
+        assert_eq!(counts.captured.load(Ordering::Relaxed), 0);
+        assert!(media.try_recv().is_err(), "only what the track is like comes of it");
+
+        grabber.film();
+        let second = tokio::time::timeout(hangs, media.recv()).await.expect("it is not filmed");
+        let Some(Media::Sample(sample)) = second else { panic!("{second:?}") };
+        assert!(sample.sync);
+        graph.set_state(gst::State::Null).unwrap();
+    }
 }
