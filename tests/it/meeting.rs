@@ -18,6 +18,7 @@ use test_meeting::sound::tone_of;
 use test_meeting::{MeetingNames, Options};
 
 use crate::support::film::{self, Film};
+use crate::support::processes::{self, Process};
 use crate::support::recorder::{Ended, RECORDING, Site, meeting_page};
 use crate::support::servers::free_ports;
 use crate::support::until;
@@ -311,6 +312,20 @@ async fn a_meeting_that_is_not_there_is_refused_with_its_reason() {
     assert!(ended.log.contains("dance"), "{}", ended.log);
 }
 
+/// Threads for scripts of workers in the processes of pages, if there is one of a page.
+fn workers_of_pages(site: &Site) -> Option<usize> {
+    let pages = processes::marked(&site.path("")).into_iter();
+    let pages = pages.filter(|process| process.name.starts_with("Isolated Web"));
+    let workers = |page: Process| {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", page.pid.as_raw_nonzero()));
+        let names = threads.unwrap().map(|thread| {
+            std::fs::read_to_string(thread.unwrap().path().join("comm")).unwrap_or_default()
+        });
+        names.filter(|name| name.trim_end() == "DOM Worker").count()
+    };
+    pages.map(workers).reduce(std::ops::Add::add)
+}
+
 #[tokio::test]
 async fn where_processors_are_short_no_picture_is_received_that_is_larger_than_its_tile() {
     const MEETING: &str = "m";
@@ -349,6 +364,8 @@ async fn where_processors_are_short_no_picture_is_received_that_is_larger_than_i
     meeting.live().await.unwrap();
     let all = |width: u32| (widths() == vec![json!(width); 4]).then_some(());
     until("the encodings that fit the tiles", || all(1280)).await;
+    // Nor do the pictures go through a script.
+    assert_eq!(workers_of_pages(&site), Some(0));
     relief.send_replace(true);
     until("smaller ones", || all(640)).await;
 
