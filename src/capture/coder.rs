@@ -474,20 +474,6 @@ mod tests {
     use crate::capture::planar::{Pool, Supply};
     use crate::config::Size;
 
-    const SIZE: Size = Size { width: 320, height: 180 };
-
-    fn settings() -> Settings {
-        Settings {
-            display: String::new(),
-            sound_server: String::new(),
-            sound_monitor: String::new(),
-            size: SIZE,
-            fps: 30,
-            encoder: VideoEncoder::X264,
-            threads: 1,
-        }
-    }
-
     fn picture(grey: u8) -> gst::Buffer {
         gst::Buffer::from_slice(vec![grey; 320 * 180 * 3 / 2])
     }
@@ -499,7 +485,7 @@ mod tests {
     /// Shows a new picture in the slots of `drawn` and the last in all others. What comes
     /// out, and how much of it was coded again.
     fn coded(slots: usize, drawn: &[usize], eased: Option<usize>) -> (Vec<Sample>, u64) {
-        coded_with(&settings(), slots, drawn, eased)
+        coded_with(&Settings::nowhere(), slots, drawn, eased)
     }
 
     fn coded_with(
@@ -604,7 +590,7 @@ mod tests {
     fn nothing_of_what_warms_an_encoder_up_is_in_the_film() {
         let drawn: Vec<_> = (0..130).collect();
         for threads in [1, 4] {
-            let settings = Settings { threads, ..settings() };
+            let settings = Settings { threads, ..Settings::nowhere() };
             let (mut samples, _) = coded_from(&settings, Some(50), 130, &drawn, None);
             assert!(samples[0].decode.0 >= slot(49), "{:?}", samples[0].decode);
             for sample in &mut samples {
@@ -622,7 +608,7 @@ mod tests {
 
     #[test]
     fn a_film_that_rests_from_its_first_picture_is_found_by_a_warm_encoder() {
-        let (samples, again) = coded_from(&settings(), Some(50), 200, &[0], None);
+        let (samples, again) = coded_from(&Settings::nowhere(), Some(50), 200, &[0], None);
         assert_eq!(samples.len(), 200);
         assert_eq!(again, 200 - 60);
     }
@@ -664,7 +650,7 @@ mod tests {
         let drawn: Vec<_> = (0..100).collect();
         // With few processors and with many.
         for threads in [1, 4] {
-            let settings = Settings { threads, ..settings() };
+            let settings = Settings { threads, ..Settings::nowhere() };
             let (samples, _) = coded_with(&settings, 100, &drawn, Some(40));
             assert_whole(&samples, 100);
             let keys = samples.iter().filter(|sample| sample.sync).map(|key| key.presentation.0);
@@ -681,7 +667,8 @@ mod tests {
         let relief = Relief::new(false);
         let asked = relief.subscribe();
         let told = Arc::clone(&counts);
-        let mut coder = Coder::new(&pipeline, &settings(), sender, told, Some(relief)).unwrap();
+        let mut coder =
+            Coder::new(&pipeline, &Settings::nowhere(), sender, told, Some(relief)).unwrap();
         pipeline.set_state(gst::State::Playing).unwrap();
         let seen = |coder: &Coder| {
             let is_eased = coder.method == Method::X264Light;
@@ -700,7 +687,7 @@ mod tests {
     fn many_processors_look_for_motion_more_finely() {
         gst::init().unwrap();
         let options = |threads| -> String {
-            let settings = Settings { threads, ..settings() };
+            let settings = Settings { threads, ..Settings::nowhere() };
             let pipeline = gst::Pipeline::new();
             let encoder = pipeline::add_encoder(&pipeline, &settings, Method::X264).unwrap();
             encoder.elements[1].property("option-string")
@@ -712,9 +699,9 @@ mod tests {
     #[test]
     fn what_codes_no_picture_here_is_told_from_what_does() {
         gst::init().unwrap();
-        assert!(pipeline::can_code(&settings(), Method::X264));
+        assert!(pipeline::can_code(&Settings::nowhere(), Method::X264));
         // Too small for any encoder, present or not.
-        let settings = Settings { size: Size { width: 0, height: 0 }, ..settings() };
+        let settings = Settings { size: Size { width: 0, height: 0 }, ..Settings::nowhere() };
         assert!(!pipeline::can_code(&settings, Method::X264));
         for encoder in [VideoEncoder::Vaapi, VideoEncoder::Nvenc] {
             assert_eq!(method(&Settings { encoder, ..settings.clone() }), Method::X264);

@@ -14,12 +14,12 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::Settings;
 use super::coder::{Coder, Ended};
 use super::grid::{Grid, Step, slot};
 use super::held::Held;
 use super::planar::Supply;
 use super::screen::{Error, Screen};
-use crate::config::Size;
 use gstreamer as gst;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
@@ -70,9 +70,7 @@ impl Grabber {
     /// Connects to the display and waits for [`Grabber::film`]. There is memory for so many
     /// `pictures`; `failed` is called once if the display is lost.
     pub(super) fn start(
-        display: &str,
-        size: Size,
-        fps: u32,
+        settings: &Settings,
         pictures: Supply,
         coder: Coder,
         counts: Arc<Counts>,
@@ -85,8 +83,9 @@ impl Grabber {
             curtain: AtomicBool::new(false),
             wake,
         });
-        let screen = Screen::open(display, size, pictures)?;
+        let screen = Screen::open(settings, pictures)?;
         let orders_of_film = Arc::clone(&orders);
+        let fps = settings.fps;
         let held = Held::new(fps);
         let mut film =
             Film { screen, coder, counts, orders: orders_of_film, fps, held, is_torn: false };
@@ -345,7 +344,7 @@ impl Film {
         ];
         match poll(&mut sources, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(Error::Memory(error.into())),
+            Err(error) => Err(Error::Wait(error.into())),
         }
     }
 }
@@ -359,23 +358,21 @@ mod tests {
     use gstreamer::prelude::*;
 
     use super::*;
-    use crate::capture::{Media, Settings, VideoEncoder, pipeline};
+    use crate::capture::{Media, pipeline};
     use crate::children::display::Display;
-    use crate::config::Tools;
+    use crate::config::{Size, Tools};
 
     #[tokio::test]
     async fn the_encoder_has_coded_before_anything_is_filmed() {
         gst::init().unwrap();
         let size = Size { width: 640, height: 360 };
-        let display = Display::start(&Tools::of_debian(), size).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let display = Display::start(&Tools::of_debian(), dir.path(), size).await.unwrap();
         let settings = Settings {
             display: display.name().to_owned(),
-            sound_server: String::new(),
-            sound_monitor: String::new(),
+            frame_buffer: display.frame_buffer(),
             size,
-            fps: 30,
-            encoder: VideoEncoder::X264,
-            threads: 1,
+            ..Settings::nowhere()
         };
         let graph = gst::Pipeline::new();
         let (sender, mut media) = tokio::sync::mpsc::channel(160);
@@ -384,8 +381,7 @@ mod tests {
         let told = Arc::clone(&counts);
         let pictures = pipeline::supply(30, 1);
         let failed = |error| panic!("{error}");
-        let grabber =
-            Grabber::start(display.name(), size, 30, pictures, coder, told, failed).unwrap();
+        let grabber = Grabber::start(&settings, pictures, coder, told, failed).unwrap();
         graph.set_state(gst::State::Playing).unwrap();
         let hangs = Duration::from_mins(1);
         let first = tokio::time::timeout(hangs, media.recv()).await.expect("it is not coded");

@@ -62,10 +62,9 @@ mod tests {
     use gstreamer_app as gst_app;
 
     use super::*;
+    use crate::capture::Settings;
     use crate::capture::pipeline::{self, Method};
     use crate::capture::planar::{Pool, Supply};
-    use crate::capture::{Settings, VideoEncoder};
-    use crate::config::Size;
 
     const LEN: usize = 320 * 180 * 3 / 2;
 
@@ -117,15 +116,7 @@ mod tests {
     fn the_capture_s_own_encoders_keep_no_memory_of_pictures() {
         gst::init().unwrap();
         for (method, threads) in [(Method::X264, 1), (Method::X264, 4), (Method::X264Light, 2)] {
-            let settings = Settings {
-                display: String::new(),
-                sound_server: String::new(),
-                sound_monitor: String::new(),
-                size: Size { width: 320, height: 180 },
-                fps: 30,
-                encoder: VideoEncoder::X264,
-                threads,
-            };
+            let settings = Settings { threads, ..Settings::nowhere() };
             let chain = gst::Pipeline::new();
             let encoder = pipeline::add_encoder(&chain, &settings, method).unwrap();
             chain.set_state(gst::State::Playing).unwrap();

@@ -9,6 +9,7 @@ mod bus;
 mod coder;
 mod display;
 mod drift;
+mod frame_buffer;
 mod glance;
 mod grid;
 mod held;
@@ -19,6 +20,7 @@ mod sample;
 mod screen;
 mod shared;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -65,6 +67,8 @@ pub enum VideoEncoder {
 pub struct Settings {
     /// Such as `:3`.
     pub display: String,
+    /// Where the display keeps what is drawn, in the format of `xwd`.
+    pub frame_buffer: PathBuf,
     /// Such as `unix:/run/…/pulse.socket`.
     pub sound_server: String,
     pub sound_monitor: String,
@@ -74,6 +78,23 @@ pub struct Settings {
     /// Threads of the encoder: the processors this process may use, which in a
     /// container are fewer than the host has.
     pub threads: u32,
+}
+
+#[cfg(test)]
+impl Settings {
+    /// For tests that say what matters to them.
+    fn nowhere() -> Self {
+        Self {
+            display: String::new(),
+            frame_buffer: PathBuf::new(),
+            sound_server: String::new(),
+            sound_monitor: String::new(),
+            size: Size { width: 320, height: 180 },
+            fps: 30,
+            encoder: VideoEncoder::X264,
+            threads: 1,
+        }
+    }
 }
 
 /// How much picture is held back or in the encoder, and in no file yet.
@@ -191,9 +212,7 @@ impl Capture {
         let pictures = Arc::new(display::Counts::default());
         let lost = events.clone();
         let grabber = Grabber::start(
-            &settings.display,
-            settings.size,
-            settings.fps,
+            settings,
             pipeline::supply(settings.fps, settings.threads),
             coder,
             Arc::clone(&pictures),

@@ -3,18 +3,18 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dcv_color_primitives::{ColorSpace, ImageFormat, PixelFormat, convert_image};
+use pixels::Pixel;
 
 use super::areas::Area;
 use crate::config::Size;
 
-/// Bytes of a pixel of the screen: blue, green, red and one unused.
-pub(super) const PIXEL: usize = 4;
-
-const SCREEN: ImageFormat =
-    ImageFormat { pixel_format: PixelFormat::Bgra, color_space: ColorSpace::Rgb, num_planes: 1 };
-const PLANAR: ImageFormat =
-    ImageFormat { pixel_format: PixelFormat::I420, color_space: ColorSpace::Bt709, num_planes: 3 };
+/// The pixels of the whole screen, row by row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Screenful<'a> {
+    pub(super) pixels: &'a [Pixel],
+    /// Pixels from one row to the next.
+    pub(super) stride: usize,
+}
 
 /// Where GStreamer looks for the planes of a picture of this size, if it is not told.
 #[derive(Clone, Copy, Debug)]
@@ -40,25 +40,19 @@ impl Layout {
         }
     }
 
-    /// Puts an area of the screen into a picture. `pixels` has the area's rows, one
-    /// right after the other.
-    pub(super) fn put(&self, area: Area, pixels: &[u8], picture: &mut [u8]) {
-        let (x, y) = (usize::from(area.x), usize::from(area.y));
+    /// Puts an area of the screen into the same place of a picture.
+    pub(super) fn put(&self, area: Area, screen: Screenful<'_>, picture: &mut [u8]) {
+        let [x, y, width, height] = [area.x, area.y, area.width, area.height].map(usize::from);
         let [luma, blue, red] = self.planes(picture);
-        let chroma_at = y / 2 * self.strides[1] + x / 2;
-        let mut planes =
-            [&mut luma[y * self.strides[0] + x..], &mut blue[chroma_at..], &mut red[chroma_at..]];
-        convert_image(
-            area.width.into(),
-            area.height.into(),
-            &SCREEN,
-            Some(&[usize::from(area.width) * PIXEL]),
-            &[pixels],
-            &PLANAR,
-            Some(&self.strides),
-            &mut planes,
-        )
-        .expect("an area has even sides and lies in the picture");
+        for y in (y..y + height).step_by(2) {
+            let row = |y: usize| &screen.pixels[y * screen.stride + x..][..width];
+            let luma = &mut luma[y * self.strides[0]..][..2 * self.strides[0]];
+            let (upper, lower) = luma.split_at_mut(self.strides[0]);
+            let luma = [upper, lower].map(|row| &mut row[x..][..width]);
+            let chroma = [(&mut *blue, self.strides[1]), (&mut *red, self.strides[2])]
+                .map(|(plane, stride)| &mut plane[y / 2 * stride + x / 2..][..width / 2]);
+            pixels::convert([row(y), row(y + 1)], luma, chroma);
+        }
     }
 
     fn planes<'a>(&self, picture: &'a mut [u8]) -> [&'a mut [u8]; 3] {
@@ -135,10 +129,6 @@ mod tests {
     /// Blue, green and red.
     type Colour = [u8; 3];
 
-    fn filled(area: Area, [blue, green, red]: Colour) -> Vec<u8> {
-        [blue, green, red, 0].repeat(area.pixels())
-    }
-
     /// By the formulas of BT.709.
     fn expected([blue, green, red]: Colour) -> [f64; 3] {
         let [blue, green, red] = [blue, green, red].map(|part| f64::from(part) / 255.0);
@@ -160,8 +150,14 @@ mod tests {
         for colour in
             [[255, 255, 255], [0, 0, 0], [0, 0, 255], [0, 255, 0], [255, 0, 0], [160, 96, 32]]
         {
+            // Of the area alone: around it the screen has another colour.
+            let stride = 90;
+            let mut pixels = vec![[90, 20, 200, 0]; stride * 30];
+            for row in pixels.chunks_mut(stride).skip(4).take(18) {
+                row[6..76].fill([colour[0], colour[1], colour[2], 0]);
+            }
             let mut picture = vec![7; layout.len];
-            layout.put(area, &filled(area, colour), &mut picture);
+            layout.put(area, Screenful { pixels: &pixels, stride }, &mut picture);
             for (plane, value) in expected(colour).into_iter().enumerate() {
                 let scale = if plane == 0 { 1 } else { 2 };
                 for y in 0..usize::from(size.height) / scale {

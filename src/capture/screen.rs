@@ -1,25 +1,25 @@
 //! The X display: what was drawn on it, and pictures of it.
 //!
-//! The server tells what has changed (XDamage) and writes what is asked for into shared
-//! memory (MIT-SHM); `planar.rs` turns that into a picture as the encoder takes it. It must
+//! The server tells what has changed (XDamage) and draws in memory that is ours to read
+//! (`frame_buffer.rs`); `planar.rs` turns that into a picture as the encoder takes it. It must
 //! not know when pictures are taken.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 
 use gstreamer as gst;
 use x11rb::connection::Connection;
 use x11rb::protocol::damage::{self, ConnectionExt as _, ReportLevel};
-use x11rb::protocol::shm::{self, ConnectionExt as _};
 use x11rb::protocol::xfixes::{self, ConnectionExt as _};
 use x11rb::protocol::xproto::{
-    ConfigureWindowAux, ConnectionExt as _, CreateWindowAux, ImageFormat, StackMode, Window,
-    WindowClass,
+    ConfigureWindowAux, ConnectionExt as _, CreateWindowAux, StackMode, Window, WindowClass,
 };
 use x11rb::rust_connection::RustConnection;
 
+use super::Settings;
 use super::areas::{self, Area};
-use super::planar::{Layout, PIXEL, Picture, Pool, Supply};
-use super::shared::Shared;
+use super::frame_buffer::FrameBuffer;
+use super::planar::{Layout, Picture, Pool, Supply};
 use crate::config::Size;
 
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +36,28 @@ pub enum Error {
     Grab(#[from] x11rb::errors::ReplyError),
     #[error("the display has no more ids")]
     Ids(#[from] x11rb::errors::ReplyOrIdError),
-    #[error("memory for pictures could not be shared with the display")]
-    Memory(#[from] std::io::Error),
+    #[error("the display's frame buffer {} cannot be read", path.display())]
+    FrameBuffer { path: PathBuf, source: std::io::Error },
+    #[error("the display could not be waited for")]
+    Wait(#[from] std::io::Error),
+}
+
+/// While this lives the server serves nobody but us: nothing is drawn.
+struct Still<'a>(&'a RustConnection);
+
+impl<'a> Still<'a> {
+    /// From the next answer of the server on.
+    fn order(connection: &'a RustConnection) -> Result<Self, Error> {
+        connection.grab_server()?;
+        Ok(Self(connection))
+    }
+}
+
+impl Drop for Still<'_> {
+    fn drop(&mut self) {
+        // The server lets go of a connection that is lost.
+        let _ = self.0.ungrab_server().map(|_| self.0.flush());
+    }
 }
 
 /// Puts a window without background under all others: where the browser's window
@@ -63,7 +83,6 @@ fn lay_floor(
 /// The connection to the display and all that lives in it.
 pub(super) struct Screen {
     connection: RustConnection,
-    root: Window,
     size: Size,
     damage: damage::Damage,
     /// What was drawn and is in no picture yet, and the newest part of it.
@@ -71,17 +90,16 @@ pub(super) struct Screen {
     lately: xfixes::Region,
     /// Which request made the server forget what was drawn before the last picture.
     forgotten: u64,
-    /// What the server writes to.
-    shared: Shared,
-    segment: shm::Seg,
+    frame_buffer: FrameBuffer,
     layout: Layout,
     pool: Pool,
 }
 
 impl Screen {
-    pub(super) fn open(display: &str, size: Size, pictures: Supply) -> Result<Self, Error> {
+    pub(super) fn open(settings: &Settings, pictures: Supply) -> Result<Self, Error> {
+        let &Settings { ref display, ref frame_buffer, size, .. } = settings;
         let (connection, number) = x11rb::connect(Some(display))
-            .map_err(|source| Error::Connect { display: display.into(), source })?;
+            .map_err(|source| Error::Connect { display: display.clone(), source })?;
         let screen = &connection.setup().roots[number];
         let root = screen.root;
         let (width, height, depth) =
@@ -93,7 +111,6 @@ impl Screen {
         // Each extension wants to hear first which version of it is meant.
         connection.xfixes_query_version(5, 0)?.reply().map_err(Error::Extension)?;
         connection.damage_query_version(1, 1)?.reply().map_err(Error::Extension)?;
-        connection.shm_query_version()?.reply().map_err(Error::Extension)?;
         lay_floor(&connection, root, screen.root_visual, size)?;
         let damage = connection.generate_id()?;
         connection.damage_create(damage, root, ReportLevel::NON_EMPTY)?.check()?;
@@ -102,21 +119,18 @@ impl Screen {
         for region in [drawn, lately] {
             connection.xfixes_create_region(region, &[])?.check()?;
         }
-        let (shared, file) = Shared::new(Area::whole(size).pixels() * PIXEL)?;
-        let segment = connection.generate_id()?;
-        connection.shm_attach_fd(segment, file, false)?.check()?;
+        let frame_buffer = FrameBuffer::open(frame_buffer, size)
+            .map_err(|source| Error::FrameBuffer { path: frame_buffer.into(), source })?;
         let layout = Layout::new(size);
         let pool = Pool::new(pictures, layout.len);
         Ok(Self {
             connection,
-            root,
             size,
             damage,
             drawn,
             lately,
             forgotten: 0,
-            shared,
-            segment,
+            frame_buffer,
             layout,
             pool,
         })
@@ -149,9 +163,9 @@ impl Screen {
 
     /// Lets the server forget what was drawn until now, and so tell what is drawn next.
     fn gather(&mut self) -> Result<(), Error> {
-        let Self { connection, damage, drawn, lately, .. } = self;
+        let Self { connection, damage, drawn, lately, forgotten, .. } = self;
         let forget = connection.damage_subtract(*damage, x11rb::NONE, *lately)?;
-        self.forgotten = forget.sequence_number();
+        *forgotten = forget.sequence_number();
         connection.xfixes_union_region(*drawn, *lately, *drawn)?;
         Ok(())
     }
@@ -162,16 +176,18 @@ impl Screen {
         mut picture: Picture,
         last: Option<&gst::Buffer>,
     ) -> Result<Option<Picture>, Error> {
-        // First forget the damage, then look: what is drawn in between is told again.
         self.gather()?;
-        let drawn = self.connection.xfixes_fetch_region(self.drawn)?;
-        self.connection.xfixes_set_region(self.drawn, &[])?;
-        let drawn = drawn.reply()?.rectangles;
-        let whole = Area::whole(self.size);
+        let Self { connection, drawn, frame_buffer, layout, size, .. } = self;
+        // What is drawn from here on waits, and is told of again.
+        let still = Still::order(connection)?;
+        let areas = connection.xfixes_fetch_region(*drawn)?;
+        connection.xfixes_set_region(*drawn, &[])?;
+        let drawn = areas.reply()?.rectangles;
+        let whole = Area::whole(*size);
         let last = last.and_then(|last| last.map_readable().ok());
         let areas = if last.is_some() {
             let drawn = drawn.iter().map(|one| (one.x, one.y, one.width, one.height));
-            areas::cover(drawn, self.size)
+            areas::cover(drawn, *size)
         } else {
             vec![whole]
         };
@@ -181,24 +197,10 @@ impl Screen {
         if let Some(last) = last.filter(|_| areas != [whole]) {
             picture.as_mut().copy_from_slice(&last);
         }
-        // All are asked for before the first is waited for.
-        let mut asked = Vec::with_capacity(areas.len());
-        let mut start = 0;
         for area in areas {
-            let (Area { x, y, width, height }, offset) = (area, start);
-            let (x, y) = (x.cast_signed(), y.cast_signed());
-            let at = u32::try_from(offset).expect("a screen is no larger");
-            let (format, segment) = (ImageFormat::Z_PIXMAP.into(), self.segment);
-            let answer = self
-                .connection
-                .shm_get_image(self.root, x, y, width, height, !0, format, segment, at)?;
-            start += area.pixels() * PIXEL;
-            asked.push((area, offset..start, answer));
+            layout.put(area, frame_buffer.at_rest(), picture.as_mut());
         }
-        for (area, place, answer) in asked {
-            answer.reply()?;
-            self.layout.put(area, &self.shared.as_ref()[place], picture.as_mut());
-        }
+        drop(still);
         Ok(Some(picture))
     }
 }
@@ -267,8 +269,15 @@ mod tests {
     async fn what_was_drawn_is_told_of_once_and_grabbed_alone() {
         gst::init().unwrap();
         let tools = Tools::of_debian();
-        let display = Display::start(&tools, SIZE).await.unwrap();
-        let mut screen = Screen::open(display.name(), SIZE, Supply { ready: 4, spare: 0 }).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let display = Display::start(&tools, dir.path(), SIZE).await.unwrap();
+        let settings = Settings {
+            display: display.name().to_owned(),
+            frame_buffer: display.frame_buffer(),
+            size: SIZE,
+            ..Settings::nowhere()
+        };
+        let mut screen = Screen::open(&settings, Supply { ready: 4, spare: 0 }).unwrap();
         let painter = Painter::new(display.name());
         painter.fill(0, 0, 640, 360, 0);
 

@@ -1,20 +1,19 @@
-//! Memory that the X server writes and we read, so that pixels are not copied through
-//! a socket.
+//! Memory that the X server draws in and we read: its frame buffer, so that a picture is
+//! neither sent nor copied before it is in the encoder's colours.
 //!
-//! The only place of the capture with `unsafe`: it maps memory. It must not know
-//! what is in it, nor when it is written.
+//! `unsafe` because it maps memory. It must not know what is in it, nor when it is written.
 
 #![expect(unsafe_code, reason = "memory shared with the X server has to be mapped")]
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::fs::File;
+use std::io;
 
-use rustix::fs::MemfdFlags;
 use rustix::mm::{MapFlags, ProtFlags};
 
-/// One mapped memory file.
+/// One mapped file, which is not made shorter.
 #[derive(Debug)]
 pub(super) struct Shared {
-    start: *mut u8,
+    start: *const u8,
     len: usize,
 }
 
@@ -23,19 +22,19 @@ pub(super) struct Shared {
 unsafe impl Send for Shared {}
 
 impl Shared {
-    /// Memory of `len` bytes, and the file that goes to the X server.
-    pub(super) fn new(len: usize) -> std::io::Result<(Self, OwnedFd)> {
-        let file = rustix::fs::memfd_create("recorder-screen", MemfdFlags::CLOEXEC)?;
-        rustix::fs::ftruncate(&file, len as u64)?;
-        let start = map(file.as_fd(), len)?;
-        Ok((Self { start, len }, file))
+    pub(super) fn map(file: &File) -> io::Result<Self> {
+        let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+        let (protection, flags) = (ProtFlags::READ, MapFlags::SHARED);
+        // SAFETY: a new mapping at an address of the kernel's choice touches no other.
+        let start =
+            unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, protection, flags, file, 0)? };
+        Ok(Self { start: start.cast(), len })
     }
-}
 
-impl AsRef<[u8]> for Shared {
-    fn as_ref(&self) -> &[u8] {
-        // SAFETY: `start` is a live mapping of `len` bytes. The X server writes to
-        // it only while it answers a request that the owner made and waited for.
+    /// What is in it, for whoever keeps the X server from drawing meanwhile.
+    pub(super) fn at_rest(&self) -> &[u8] {
+        // SAFETY: `start` is a live mapping of `len` bytes. The X server, the only one who
+        // writes there, has been told to serve nobody else (`screen.rs`).
         unsafe { std::slice::from_raw_parts(self.start, self.len) }
     }
 }
@@ -43,18 +42,9 @@ impl AsRef<[u8]> for Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         // SAFETY: it was mapped with this length, and no slice of it is left.
-        let unmapped = unsafe { rustix::mm::munmap(self.start.cast(), self.len) };
+        let unmapped = unsafe { rustix::mm::munmap(self.start.cast_mut().cast(), self.len) };
         debug_assert!(unmapped.is_ok(), "{unmapped:?}");
     }
-}
-
-fn map(file: BorrowedFd<'_>, len: usize) -> std::io::Result<*mut u8> {
-    let protection = ProtFlags::READ | ProtFlags::WRITE;
-    // SAFETY: a new mapping at an address of the kernel's choice touches no other.
-    let start = unsafe {
-        rustix::mm::mmap(std::ptr::null_mut(), len, protection, MapFlags::SHARED, file, 0)?
-    };
-    Ok(start.cast())
 }
 
 #[cfg(test)]
@@ -65,9 +55,11 @@ mod tests {
 
     #[test]
     fn what_is_written_to_the_file_is_read() {
-        let (shared, file) = Shared::new(8).unwrap();
-        assert_eq!(shared.as_ref(), [0; 8]);
-        std::fs::File::from(file).write_all(b"pictures").unwrap();
-        assert_eq!(shared.as_ref(), b"pictures");
+        let mut file = tempfile::tempfile().unwrap();
+        file.set_len(8).unwrap();
+        let shared = Shared::map(&file).unwrap();
+        assert_eq!(shared.at_rest(), [0; 8]);
+        file.write_all(b"pictures").unwrap();
+        assert_eq!(shared.at_rest(), b"pictures");
     }
 }

@@ -1,15 +1,20 @@
 //! The X display that the browser draws on and the capture reads: Xvfb.
 //!
 //! The server picks its own number and tells it when it accepts clients, so
-//! that any number of recorders run on one host.
+//! that any number of recorders run on one host. What is drawn lies in a file that
+//! the capture reads.
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::process::{Child, Error, Spec};
 use crate::config::{Size, Tools};
+use crate::folder;
 
 /// Xvfb accepts clients within 0.2 s on an idle machine; a busy one gets fifty
 /// times as long.
@@ -17,37 +22,53 @@ const READY: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) const MEND: &str = "install it (Debian: apt-get install xvfb) or name it with --xvfb";
 
+/// Files here are in memory and nowhere else.
+const MEMORY: &str = "/dev/shm";
+/// So much of it has to be free: the browser needs it more than the frame buffer does, of
+/// 8 MiB, which on a disk is only written now and then.
+const ROOM: u64 = 256 << 20;
+
 #[derive(Debug)]
 pub struct Display {
     child: Child,
     name: String,
+    /// Where Xvfb keeps its frame buffer.
+    folder: TempDir,
 }
 
 impl Display {
-    /// Starts Xvfb and waits until it accepts clients.
-    pub async fn start(tools: &Tools, size: Size) -> Result<Self, Error> {
+    /// Starts Xvfb and waits until it accepts clients. Its frame buffer is in memory, or
+    /// else under `dir`.
+    pub async fn start(tools: &Tools, dir: &Path, size: Size) -> Result<Self, Error> {
+        let folder = folder(dir).map_err(|source| Error::Folder {
+            name: "Xvfb",
+            dir: dir.into(),
+            source,
+        })?;
         let mut child = Child::spawn(
             &Spec {
                 name: "Xvfb",
                 program: tools.xvfb.clone(),
                 search_path: tools.search_path.clone(),
                 args: [
-                    "-displayfd",
-                    "1",
-                    "-screen",
-                    "0",
-                    &format!("{}x{}x24", size.width, size.height),
-                    "-dpi",
-                    "96",
-                    "-nolisten",
-                    "tcp",
-                    "-noreset",
-                    "-nocursor",
+                    "-displayfd".as_ref(),
+                    "1".as_ref(),
+                    "-screen".as_ref(),
+                    "0".as_ref(),
+                    format!("{}x{}x24", size.width, size.height).as_ref(),
+                    "-fbdir".as_ref(),
+                    folder.path().as_os_str(),
+                    "-dpi".as_ref(),
+                    "96".as_ref(),
+                    "-nolisten".as_ref(),
+                    "tcp".as_ref(),
+                    "-noreset".as_ref(),
+                    "-nocursor".as_ref(),
                     // Nobody draws with it, and its software renderer is slow to load.
-                    "-extension",
-                    "GLX",
+                    "-extension".as_ref(),
+                    "GLX".as_ref(),
                 ]
-                .map(Into::into)
+                .map(std::ffi::OsStr::to_owned)
                 .into(),
                 env: vec![],
                 // It removes its socket and lock file when it is asked to end.
@@ -65,12 +86,17 @@ impl Display {
             }
         };
         let number = child.until("its display number", READY, read_number).await?;
-        Ok(Self { child, name: format!(":{number}") })
+        Ok(Self { child, name: format!(":{number}"), folder })
     }
 
     /// What goes into `DISPLAY`, such as `:3`.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The file of what is drawn, in the format of `xwd`.
+    pub fn frame_buffer(&self) -> PathBuf {
+        self.folder.path().join("Xvfb_screen0")
     }
 
     pub fn child(&mut self) -> &mut Child {
@@ -80,4 +106,13 @@ impl Display {
     pub async fn stop(mut self) {
         self.child.stop(PATIENCE).await;
     }
+}
+
+/// For files that should be in memory, if that has room, and can be under `dir` if not.
+fn folder(dir: &Path) -> io::Result<TempDir> {
+    let is_roomy =
+        rustix::fs::statvfs(MEMORY).is_ok_and(|stat| stat.f_bavail * stat.f_frsize >= ROOM);
+    let in_memory =
+        is_roomy.then(|| folder::private("recorder-screen-", Path::new(MEMORY)).ok()).flatten();
+    in_memory.map_or_else(|| folder::private("screen-", dir), Ok)
 }

@@ -48,6 +48,8 @@ pub enum Error {
     NotFound { program: PathBuf, mend: &'static str },
     #[error("{program:?} could not be started")]
     Spawn { program: PathBuf, source: io::Error },
+    #[error("no folder for {name} could be made in {}", dir.display())]
+    Folder { name: &'static str, dir: PathBuf, source: io::Error },
     #[error("{name} ended early ({status}){said}")]
     Ended { name: &'static str, status: ExitStatus, said: String },
     #[error("{name} was not ready within {deadline:?} (waited for {awaited}){said}")]

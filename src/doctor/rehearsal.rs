@@ -53,7 +53,7 @@ pub(super) fn left_out(why: &str) -> Vec<Finding> {
 pub(super) async fn check(tools: &Tools, dir: &Path) -> Vec<Finding> {
     let (elements, display, sound) = tokio::join!(
         blocking(capture::check),
-        Display::start(tools, SIZE),
+        Display::start(tools, dir, SIZE),
         Sound::start(tools, dir),
     );
     let can_capture = elements.is_ok();
@@ -157,6 +157,7 @@ async fn browse(tools: &Tools, dir: &Path, display: &Display, sound: &Sound) -> 
 async fn film(display: &Display, sound: &Sound) -> Finding {
     let settings = capture::Settings {
         display: display.name().to_owned(),
+        frame_buffer: display.frame_buffer(),
         sound_server: sound.server(),
         sound_monitor: sound.monitor(),
         size: SIZE,

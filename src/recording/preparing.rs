@@ -173,6 +173,7 @@ async fn set(
     };
     let settings = capture::Settings {
         display: ground.display.name().to_owned(),
+        frame_buffer: ground.display.frame_buffer(),
         sound_server: ground.sound.server(),
         sound_monitor: ground.sound.monitor(),
         size: show.page.size,

@@ -74,7 +74,9 @@ impl Ground {
         let Show { tools, dir, page, phases, .. } = plan;
         let display = async {
             let _phase = phases.begin("display");
-            Display::start(tools, page.size).await.map_err(|error| failure(Stage::Display, &error))
+            Display::start(tools, dir, page.size)
+                .await
+                .map_err(|error| failure(Stage::Display, &error))
         };
         let sound = async {
             let _phase = phases.begin("sound");
