@@ -235,8 +235,8 @@ class Page {
   }
 
   private advised(advice: Advice): void {
-    if (advice.type === "processorsShort") {
-      this.isSparing = true;
+    if (advice.type === "processorsShort" || advice.type === "processorsSuffice") {
+      this.isSparing = advice.type === "processorsShort";
       this.draw();
     }
   }

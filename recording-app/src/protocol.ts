@@ -28,5 +28,5 @@ export type Message =
 
 /** What the recorder tells the page, which may say more than this page knows. */
 export interface Advice {
-  type: "processorsShort";
+  type: "processorsShort" | "processorsSuffice";
 }

@@ -12,6 +12,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
+use super::pace::{Pace, Step};
 use super::pipeline::{self, Method};
 use super::planar::Picture;
 use super::rest::{Rest, Stillness};
@@ -21,15 +22,6 @@ use crate::media::{Sample, Track, TrackConfig};
 
 /// How often an encoder that is to end is asked whether the whole capture ends.
 const LOOK_UP: Duration = Duration::from_millis(20);
-
-/// So many more pictures that found others waiting than ones that did not: two
-/// seconds without relief, because it is for good and a machine may stall for a moment. One
-/// that waits there is nothing: the encoder looks at several at once.
-const TOO_SLOW: u32 = 60;
-
-/// So long an encoder may be slow that has just begun: it has a lot to do at once, and what
-/// moves the picture has often just begun, too.
-const BEGINNING_SECONDS: u32 = 3;
 
 /// From one picture to the next while an encoder warms up: all are over before anything can be
 /// filmed.
@@ -43,10 +35,13 @@ const LEAST_STEP: i64 = 1_000_000;
 pub(super) struct Counts {
     pub(super) coded: AtomicU64,
     pub(super) coded_again: AtomicU64,
-    /// How many were coded before the page was asked for smaller pictures.
+    /// How many were coded before the page was first asked for smaller pictures, and how many
+    /// while it was.
     pub(super) smaller_after: OnceLock<u64>,
-    /// How many were coded before it was with less effort.
+    pub(super) smaller: AtomicU64,
+    /// How many were coded before it was first with less effort, and how many with it.
     pub(super) eased_after: OnceLock<u64>,
+    pub(super) eased: AtomicU64,
 }
 
 /// The capture has ended, or the encoder has failed and says so itself.
@@ -152,31 +147,6 @@ impl Outlet {
     }
 }
 
-/// Whether an encoder keeps up.
-#[derive(Debug)]
-struct Pace {
-    /// Pictures that do not count yet.
-    beginning: u32,
-    waiting: u32,
-}
-
-impl Pace {
-    fn new(fps: u32) -> Self {
-        Self { beginning: BEGINNING_SECONDS * fps, waiting: 0 }
-    }
-
-    /// With each picture: whether it `is_waiting` for those before it, which wait for the
-    /// encoder.
-    fn is_too_slow(&mut self, is_waiting: bool) -> bool {
-        if self.beginning > 0 {
-            self.beginning -= 1;
-            return false;
-        }
-        self.waiting = if is_waiting { self.waiting + 1 } else { self.waiting.saturating_sub(1) };
-        self.waiting >= TOO_SLOW
-    }
-}
-
 /// One encoder that runs.
 #[derive(Debug)]
 struct Running {
@@ -200,7 +170,7 @@ pub(super) struct Coder {
     state: State,
     method: Method,
     pace: Pace,
-    /// Whom to ask for smaller pictures, until that was done.
+    /// Whom to ask for smaller pictures.
     relief: Option<Relief>,
     /// The last picture, without a time.
     last: Option<gst::Buffer>,
@@ -343,28 +313,48 @@ impl Coder {
         Ok(())
     }
 
-    /// Does something about an encoder that is too slow.
+    /// Does something about an encoder that is too slow, and takes it back where it keeps up.
     fn ease(&mut self, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
         let State::Coding(running) = &self.state else { return Ok(()) };
         let queue = running.encoder.source.current_level_buffers();
-        let is_waiting = queue >= pipeline::WAITING_PICTURES;
-        if self.pace.is_too_slow(is_waiting) { self.lighten(leave) } else { Ok(()) }
+        let is_eased = self.is_smaller() || self.method == Method::X264Light;
+        match self.pace.step(queue >= pipeline::WAITING_PICTURES, is_eased) {
+            Step::Keep => Ok(()),
+            Step::Ease => self.lighten(leave),
+            Step::Restore => self.restore(leave),
+        }
+    }
+
+    /// Whether the page is asked for smaller pictures.
+    fn is_smaller(&self) -> bool {
+        self.relief.as_ref().is_some_and(|relief| *relief.borrow())
     }
 
     /// First asks for smaller pictures, which leave more of the processors to the encoder. The
     /// next time, or if nobody can be asked, it goes on with less effort.
     fn lighten(&mut self, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
-        // Each happens once.
         let counts = Arc::clone(&self.outlet.counts);
-        if let Some(relief) = self.relief.take() {
+        let coded = counts.coded.load(Ordering::Relaxed);
+        if let Some(relief) = self.relief.as_ref().filter(|_| !self.is_smaller()) {
             tracing::warn!("the processors are short: the page is to receive smaller pictures");
-            let _ = counts.smaller_after.set(counts.coded.load(Ordering::Relaxed));
+            counts.smaller_after.get_or_init(|| coded);
             relief.send_replace(true);
-            self.pace = Pace::new(self.outlet.settings.fps);
         } else if self.method == Method::X264 {
             tracing::warn!("the processors are short: pictures are coded with less effort");
             self.change(Method::X264Light, leave)?;
-            let _ = counts.eased_after.set(counts.coded.load(Ordering::Relaxed));
+            counts.eased_after.get_or_init(|| coded);
+        }
+        Ok(())
+    }
+
+    /// Takes back what was done last.
+    fn restore(&mut self, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
+        if self.method == Method::X264Light {
+            tracing::info!("the processors suffice: pictures are coded with the usual effort");
+            self.change(Method::X264, leave)?;
+        } else if let Some(relief) = &self.relief {
+            tracing::info!("the processors suffice: the page is to receive the usual pictures");
+            relief.send_replace(false);
         }
         Ok(())
     }
@@ -379,16 +369,20 @@ impl Coder {
 
     /// With an encoder that has just begun.
     fn begun(&mut self) -> Result<State, Ended> {
-        self.pace = Pace::new(self.outlet.settings.fps);
+        self.pace.begin();
         self.start().map(State::Coding).map_err(|error| self.failed(&error))
     }
 
     /// Hands the last picture to the encoder; whether it was the same before.
     fn code(&mut self, presentation: i64, is_same: bool) -> Result<(), Ended> {
+        let (is_smaller, is_light) = (self.is_smaller(), self.method == Method::X264Light);
         let (State::Coding(running), Some(last)) = (&mut self.state, &self.last) else {
             return Ok(());
         };
         running.stillness.add(is_same);
+        let counts = &self.outlet.counts;
+        counts.smaller.fetch_add(is_smaller.into(), Ordering::Relaxed);
+        counts.eased.fetch_add(is_light.into(), Ordering::Relaxed);
         if self.outlet.begins(presentation) {
             running.encoder.ask_for_key();
         }
@@ -659,7 +653,7 @@ mod tests {
     }
 
     #[test]
-    fn smaller_pictures_are_asked_for_before_any_is_coded_with_less_effort() {
+    fn smaller_pictures_are_asked_for_first_and_less_effort_is_taken_back_first() {
         gst::init().unwrap();
         let pipeline = gst::Pipeline::new();
         let (sender, _media) = tokio::sync::mpsc::channel(1);
@@ -680,6 +674,17 @@ mod tests {
         assert_eq!(seen(&coder), (true, Some(0), None, false));
         coder.lighten(&|| false).unwrap();
         assert_eq!(seen(&coder), (true, Some(0), Some(0), true));
+        coder.lighten(&|| false).unwrap();
+        assert_eq!(seen(&coder), (true, Some(0), Some(0), true), "no more can be done");
+        coder.show(Some(picture(16)), slot(0), &|| false).unwrap();
+        coder.restore(&|| false).unwrap();
+        assert_eq!(seen(&coder), (true, Some(0), Some(0), false));
+        coder.show(Some(picture(16)), slot(1), &|| false).unwrap();
+        coder.restore(&|| false).unwrap();
+        assert_eq!(seen(&coder), (false, Some(0), Some(0), false));
+        coder.show(Some(picture(16)), slot(2), &|| false).unwrap();
+        let Counts { smaller, eased, .. } = &*counts;
+        assert_eq!((smaller.load(Ordering::Relaxed), eased.load(Ordering::Relaxed)), (2, 1));
         pipeline.set_state(gst::State::Null).unwrap();
     }
 
@@ -706,16 +711,5 @@ mod tests {
         for encoder in [VideoEncoder::Vaapi, VideoEncoder::Nvenc] {
             assert_eq!(method(&Settings { encoder, ..settings.clone() }), Method::X264);
         }
-    }
-
-    #[test]
-    fn an_encoder_is_too_slow_if_pictures_keep_waiting() {
-        let mut pace = Pace::new(30);
-        let with_relief = (0..1000).map(|number| number % 2 == 0);
-        assert!(with_relief.into_iter().all(|is_waiting| !pace.is_too_slow(is_waiting)));
-        let mut pace = Pace::new(30);
-        assert!((0..90).all(|_| !pace.is_too_slow(true)), "it has just begun");
-        let at = (0..200).position(|_| pace.is_too_slow(true)).unwrap();
-        assert!((30..90).contains(&at), "after one second to three, not {at} pictures");
     }
 }

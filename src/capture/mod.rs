@@ -13,6 +13,7 @@ mod frame_buffer;
 mod glance;
 mod grid;
 mod held;
+mod pace;
 pub(crate) mod pipeline;
 mod planar;
 mod rest;
@@ -116,7 +117,8 @@ pub enum Error {
     Start(#[source] gst::StateChangeError),
 }
 
-/// How whatever is filmed hears, by `true`, that the processors are short.
+/// How whatever is filmed hears, by `true`, that the processors are short, and by `false` that
+/// they suffice again.
 pub type Relief = watch::Sender<bool>;
 
 /// What goes from the capture to the writer.
@@ -142,13 +144,25 @@ pub struct Pictures {
     pub encoded: u64,
     /// Of those, the ones whose coded form was used again, because the picture rested.
     pub coded_again: u64,
-    /// After so many the page was asked to receive smaller pictures, because the processors
-    /// were short.
+    /// After so many the page was asked to receive smaller pictures for the first time, because
+    /// the processors were short.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smaller_after: Option<u64>,
-    /// After so many the encoder went on with less effort, because the processors were short.
+    /// So many were shown to the encoder while the page was asked for that.
+    #[serde(skip_serializing_if = "is_none")]
+    pub smaller: u64,
+    /// After so many the encoder went on with less effort for the first time, because the
+    /// processors were short.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eased_after: Option<u64>,
+    /// So many were coded with less effort.
+    #[serde(skip_serializing_if = "is_none")]
+    pub eased: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over like this")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Peaks in dB below full scale; minus infinity is silence.
@@ -273,7 +287,9 @@ impl Capture {
             encoded: load(&self.coder_counts.coded),
             coded_again: load(&self.coder_counts.coded_again),
             smaller_after: self.coder_counts.smaller_after.get().copied(),
+            smaller: self.coder_counts.smaller.load(Ordering::Relaxed),
             eased_after: self.coder_counts.eased_after.get().copied(),
+            eased: self.coder_counts.eased.load(Ordering::Relaxed),
         }
     }
 

@@ -68,6 +68,8 @@ pub enum Message {
 pub enum Advice {
     /// From now on nothing should be received larger than it is drawn.
     ProcessorsShort,
+    /// From now on it may be again.
+    ProcessorsSuffice,
 }
 
 /// `loading → joining → live ⇄ reconnecting → ended | failed`.
@@ -169,7 +171,7 @@ mod tests {
         let examples: Vec<Advice> =
             serde_json::from_str(include_str!("../../recording-app/contract/recorder.v1.json"))
                 .unwrap();
-        assert_eq!(examples, [Advice::ProcessorsShort]);
+        assert_eq!(examples, [Advice::ProcessorsShort, Advice::ProcessorsSuffice]);
     }
 
     #[test]

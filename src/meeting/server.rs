@@ -2,7 +2,7 @@
 //!
 //! The page is a folder of static files. Its WebSocket is under an address that
 //! only the page that was opened last knows; what any other says is refused. The one thing
-//! that the page is told is that the processors are short. It must not know what the
+//! that the page is told is whether the processors are short. It must not know what the
 //! messages mean.
 
 use std::io;
@@ -113,7 +113,7 @@ impl Server {
         address.parse().expect("a socket address makes an address")
     }
 
-    /// Where `true` is told to the page, now and whenever it connects.
+    /// Where `true` is told to the page, now and whenever it connects, and `false` after it.
     pub fn relief(&self) -> watch::Sender<bool> {
         self.is_short.clone()
     }
@@ -159,13 +159,15 @@ async fn talk(
 ) {
     let mut is_told = false;
     loop {
-        let short = async { is_short.wait_for(|is_short| *is_short).await.map(drop) };
+        let news =
+            async { is_short.wait_for(|is_short| *is_short != is_told).await.map(|now| *now) };
         let frame = tokio::select! {
             frame = socket.recv() => frame,
-            Ok(()) = short, if !is_told => {
-                is_told = true;
-                let advice = serde_json::to_string(&Advice::ProcessorsShort);
-                let text = advice.expect("it is plain data");
+            Ok(is_short) = news => {
+                is_told = is_short;
+                let advice =
+                    if is_short { Advice::ProcessorsShort } else { Advice::ProcessorsSuffice };
+                let text = serde_json::to_string(&advice).expect("it is plain data");
                 // A connection that is gone is seen when it is heard next.
                 let _ = socket.send(Frame::text(text)).await;
                 continue;

@@ -375,6 +375,8 @@ async fn where_processors_are_short_no_picture_is_received_that_is_larger_than_i
     let mut browser = firefox("second", meeting.open().as_str());
     meeting.live().await.unwrap();
     until("smaller ones again", || all(640)).await;
+    relief.send_replace(false);
+    until("the usual ones again", || all(1280)).await;
     browser.kill().await.unwrap();
     server.stop();
 }

@@ -1,0 +1,139 @@
+//! Whether the encoder keeps up, and what is to be done about it: less to do where it does
+//! not, and as before once it has kept up for long.
+//!
+//! Pure: it is told of each picture whether it waits. It must not know what is done.
+
+/// So many more pictures that found others waiting than ones that did not: two
+/// seconds without relief, because a machine may stall for a moment. One that waits there is
+/// nothing: the encoder looks at several at once.
+const TOO_SLOW: u32 = 60;
+
+/// So long an encoder may be slow that has just begun: it has a lot to do at once, and what
+/// moves the picture has often just begun, too.
+const BEGINNING_SECONDS: u32 = 3;
+
+/// So long nothing has waited before what was eased is taken back. Each time that this was
+/// wrong it has to be twice as long: a change costs some pictures, and on a machine that is
+/// too small it is always wrong.
+const CALM_SECONDS: u32 = 60;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Keep,
+    /// There is too much to do.
+    Ease,
+    /// What was done last to ease it seems to be needed no more.
+    Restore,
+}
+
+#[derive(Debug)]
+pub(super) struct Pace {
+    fps: u32,
+    /// Pictures that do not count yet.
+    beginning: u32,
+    waiting: u32,
+    /// Pictures since one had to wait.
+    calm: u32,
+    /// So many of those restore something.
+    patience: u32,
+    /// The last step was to restore something.
+    is_trying: bool,
+}
+
+impl Pace {
+    pub(super) fn new(fps: u32) -> Self {
+        let patience = CALM_SECONDS * fps;
+        let mut pace = Self { fps, beginning: 0, waiting: 0, calm: 0, patience, is_trying: false };
+        pace.begin();
+        pace
+    }
+
+    /// With each encoder, and where it has been given less to do.
+    pub(super) fn begin(&mut self) {
+        self.beginning = BEGINNING_SECONDS * self.fps;
+        self.waiting = 0;
+    }
+
+    /// With each picture: whether it `is_waiting` for those before it, which wait for the
+    /// encoder, and whether something `is_eased`.
+    pub(super) fn step(&mut self, is_waiting: bool, is_eased: bool) -> Step {
+        self.calm = if is_waiting { 0 } else { self.calm.saturating_add(1) };
+        if self.beginning > 0 {
+            self.beginning -= 1;
+            return Step::Keep;
+        }
+        self.waiting = if is_waiting { self.waiting + 1 } else { self.waiting.saturating_sub(1) };
+        if self.waiting >= TOO_SLOW {
+            if std::mem::take(&mut self.is_trying) {
+                self.patience = self.patience.saturating_mul(2);
+            }
+            self.begin();
+            Step::Ease
+        } else if is_eased && self.calm >= self.patience {
+            self.is_trying = true;
+            self.calm = 0;
+            self.begin();
+            Step::Restore
+        } else {
+            Step::Keep
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After how many pictures that wait, or do not where something is eased, something is to
+    /// be done.
+    fn next(pace: &mut Pace, is_waiting: bool) -> (u32, Step) {
+        let mut steps = (1..1_000_000).map(|number| (number, pace.step(is_waiting, !is_waiting)));
+        steps.find(|(_, step)| *step != Step::Keep).expect("nothing is to be done")
+    }
+
+    fn minutes(count: u32) -> u32 {
+        count * 60 * 30
+    }
+
+    #[test]
+    fn an_encoder_is_too_slow_if_pictures_keep_waiting() {
+        let mut pace = Pace::new(30);
+        for number in 0..1000 {
+            assert_eq!(pace.step(number % 2 == 0, false), Step::Keep, "every other one is in time");
+        }
+        // It has just begun, and then it is too slow for two seconds.
+        assert_eq!(next(&mut Pace::new(30), true), (90 + 60, Step::Ease));
+    }
+
+    #[test]
+    fn what_was_eased_is_restored_after_a_minute_without_waiting_and_then_kept() {
+        let mut pace = Pace::new(30);
+        next(&mut pace, true);
+        for _ in 0..minutes(1) - 1 {
+            assert_eq!(pace.step(false, true), Step::Keep);
+        }
+        assert_eq!(pace.step(true, true), Step::Keep, "one had to wait after all");
+        assert_eq!(next(&mut pace, false), (minutes(1), Step::Restore));
+        for _ in 0..minutes(60) {
+            assert_eq!(pace.step(false, false), Step::Keep, "nothing is left to be restored");
+        }
+    }
+
+    #[test]
+    fn on_a_machine_that_is_too_small_it_is_tried_less_and_less_often() {
+        let mut pace = Pace::new(30);
+        for doublings in 0..5 {
+            assert_eq!(next(&mut pace, true).1, Step::Ease);
+            assert_eq!(next(&mut pace, false), (minutes(1 << doublings), Step::Restore));
+        }
+    }
+
+    #[test]
+    fn each_step_back_takes_its_minute() {
+        let mut pace = Pace::new(30);
+        assert_eq!(next(&mut pace, true).1, Step::Ease);
+        assert_eq!(next(&mut pace, true).1, Step::Ease);
+        assert_eq!(next(&mut pace, false), (minutes(1), Step::Restore));
+        assert_eq!(next(&mut pace, false), (minutes(1), Step::Restore));
+    }
+}
