@@ -15,6 +15,8 @@ import { connect, NOBODY } from "./worker";
 
 const GAP = 12;
 
+/** A tile's first picture is in the window so many turns after the page heard of it. */
+const TURNS_TO_PAINT = 2;
 /** How long the first pictures are waited for. */
 const GRACE_MS = 2000;
 
@@ -142,12 +144,12 @@ class Page {
     }
   }
 
-  private awaitPictures(until: number): void {
-    const isDrawn = this.view.pictures >= this.expected && this.view.pictures > 0;
-    if (isDrawn || performance.now() >= until) {
+  private awaitPictures(until: number, turns = TURNS_TO_PAINT): void {
+    const isThere = this.view.pictures >= this.expected && this.view.pictures > 0;
+    if ((isThere && turns === 0) || performance.now() >= until) {
       this.happen({ kind: "drawn" });
     } else {
-      requestAnimationFrame(() => this.awaitPictures(until));
+      requestAnimationFrame(() => this.awaitPictures(until, isThere ? turns - 1 : TURNS_TO_PAINT));
     }
   }
 

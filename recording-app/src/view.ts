@@ -21,7 +21,12 @@ interface Drawn {
   initials: HTMLElement;
   name: HTMLElement;
   mark: HTMLElement;
+  /** Whether a picture of the present stream has been seen. */
+  seen: boolean;
 }
+
+/** Firefox does since 132. */
+const TELLS_OF_PICTURES = "requestVideoFrameCallback" in HTMLVideoElement.prototype;
 
 export class View {
   private readonly drawn = new Map<string, Drawn>();
@@ -51,10 +56,9 @@ export class View {
     }
   }
 
-  /** Of how many tiles a picture has been decoded. */
+  /** Of how many tiles a picture has been seen. */
   get pictures(): number {
-    const videos = [...this.drawn.values()].map((drawn) => drawn.video);
-    return videos.filter((video) => !video.hidden && video.videoWidth > 0).length;
+    return [...this.drawn.values()].filter(({ video, seen }) => !video.hidden && seen).length;
   }
 
   /** How old the pictures of each track were that were seen since the last call, in ms. */
@@ -65,18 +69,24 @@ export class View {
     return ages;
   }
 
-  private watch(video: HTMLVideoElement): void {
-    if (!("requestVideoFrameCallback" in video)) {
+  private watch(drawn: Drawn): void {
+    const { video } = drawn;
+    if (!TELLS_OF_PICTURES) {
+      // Soon enough: it may be seen a turn later.
+      video.addEventListener("loadeddata", () => {
+        drawn.seen = true;
+      });
       return;
     }
     video.requestVideoFrameCallback((now, { receiveTime }) => {
+      drawn.seen = true;
       const id = track(video);
       if (receiveTime !== undefined && id !== undefined) {
         const ages = this.ages.get(id) ?? [];
         ages.push(now - receiveTime);
         this.ages.set(id, ages);
       }
-      this.watch(video);
+      this.watch(drawn);
     });
   }
 
@@ -100,6 +110,7 @@ export class View {
     drawn.mark.hidden = !tile.muted && !tile.poor;
     if (video.srcObject !== (tile.stream ?? null)) {
       video.srcObject = tile.stream ?? null;
+      drawn.seen = false;
     }
     video.hidden = !tile.stream;
     // Under the picture, so that there is no black before its first frame.
@@ -119,12 +130,12 @@ export class View {
     video.autoplay = true;
     video.muted = true;
     video.playsInline = true;
-    this.watch(video);
     const label = add(element, "div", "label");
     const name = add(label, "bdi", "name");
     const mark = add(label, "span", "mark");
-    const drawn = { element, video, initials, name, mark };
+    const drawn = { element, video, initials, name, mark, seen: false };
     this.drawn.set(id, drawn);
+    this.watch(drawn);
     return drawn;
   }
 }

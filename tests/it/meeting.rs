@@ -268,6 +268,16 @@ async fn a_container_records_a_meeting_whose_server_is_killed_and_comes_back() {
 }
 
 #[tokio::test]
+async fn a_recording_begins_when_every_tile_has_its_picture() {
+    let site = Site::new().await;
+    let ended = site.run(site.local(&["--participants", "4", "--share", "--duration", "1s"])).await;
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
+    // The shared slide is nearly white, the tile without it nearly black.
+    let [slide] = film::grey(&site.object(), 0.0, [400, 300, 400, 200], 1, 1)[..] else { panic!() };
+    assert!(slide > 128, "{slide}");
+}
+
+#[tokio::test]
 async fn a_meeting_needs_no_network_but_loopback() {
     let site = Site::new().await;
     let mut command = site.program("unshare");
