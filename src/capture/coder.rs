@@ -656,7 +656,8 @@ mod tests {
     fn smaller_pictures_are_asked_for_first_and_less_effort_is_taken_back_first() {
         gst::init().unwrap();
         let pipeline = gst::Pipeline::new();
-        let (sender, _media) = tokio::sync::mpsc::channel(1);
+        // There is room for all that is coded.
+        let (sender, _media) = tokio::sync::mpsc::channel(16);
         let counts = Arc::new(Counts::default());
         let relief = Relief::new(false);
         let asked = relief.subscribe();

@@ -13,11 +13,12 @@ const MAX_LINES_WITHOUT_HEADER: usize = 40;
 const MAX_BINARY_BYTES: usize = 200_000;
 
 /// Pure modules, by prefix of the file, and all that their `use` lines may name.
-const PURE: [(&str, &[&str]); 20] = [
+const PURE: [(&str, &[&str]); 22] = [
     ("src/capture/areas.rs", &["crate::config::Size"]),
     ("src/capture/drift.rs", &[]),
     ("src/capture/grid.rs", &[]),
     ("src/capture/held.rs", &["std::collections::VecDeque"]),
+    ("src/capture/pace.rs", &[]),
     ("src/capture/rest.rs", &["crate::media"]),
     ("src/media.rs", &["std", "bytes"]),
     ("src/events.rs", &["std", "serde"]),
@@ -31,6 +32,7 @@ const PURE: [(&str, &[&str]); 20] = [
     ("src/meeting/minutes.rs", &["std", "serde", "super"]),
     ("src/meeting/chapters.rs", &["std", "super"]),
     ("src/recording/rejoin.rs", &["std"]),
+    ("pixels/src/", &["multiversion"]),
     ("tests/meeting/src/scenario.rs", &["std", "serde", "thiserror", "toml"]),
     ("tests/meeting/src/room.rs", &["std", "bytes", "thiserror", "crate"]),
     ("tests/meeting/src/answer.rs", &["std"]),
