@@ -12,7 +12,10 @@ const TOO_SLOW: u32 = 60;
 /// moves the picture has often just begun, too.
 const BEGINNING_SECONDS: u32 = 3;
 
-/// So long nothing has waited before what was eased is taken back. Each time that this was
+/// With so many in that count an encoder is not at ease; a burst of fewer says nothing.
+const UNEASY: u32 = 15;
+
+/// So long it is at ease before what was eased is taken back. Each time that this was
 /// wrong it has to be twice as long: a change costs some pictures, and on a machine that is
 /// too small it is always wrong.
 const CALM_SECONDS: u32 = 60;
@@ -32,7 +35,7 @@ pub(super) struct Pace {
     /// Pictures that do not count yet.
     beginning: u32,
     waiting: u32,
-    /// Pictures since one had to wait.
+    /// Pictures since it was not at ease.
     calm: u32,
     /// So many of those restore something.
     patience: u32,
@@ -57,7 +60,7 @@ impl Pace {
     /// With each picture: whether it `is_waiting` for those before it, which wait for the
     /// encoder, and whether something `is_eased`.
     pub(super) fn step(&mut self, is_waiting: bool, is_eased: bool) -> Step {
-        self.calm = if is_waiting { 0 } else { self.calm.saturating_add(1) };
+        self.calm = if self.waiting >= UNEASY { 0 } else { self.calm.saturating_add(1) };
         if self.beginning > 0 {
             self.beginning -= 1;
             return Step::Keep;
@@ -106,17 +109,28 @@ mod tests {
     }
 
     #[test]
-    fn what_was_eased_is_restored_after_a_minute_without_waiting_and_then_kept() {
+    fn what_was_eased_is_restored_after_a_minute_at_ease_and_then_kept() {
         let mut pace = Pace::new(30);
         next(&mut pace, true);
-        for _ in 0..minutes(1) - 1 {
+        for _ in 0..minutes(1) - UNEASY - 1 {
             assert_eq!(pace.step(false, true), Step::Keep);
         }
-        assert_eq!(pace.step(true, true), Step::Keep, "one had to wait after all");
-        assert_eq!(next(&mut pace, false), (minutes(1), Step::Restore));
+        for _ in 0..UNEASY {
+            assert_eq!(pace.step(true, true), Step::Keep, "too many have to wait");
+        }
+        // Until they do not count any more, and a minute.
+        assert_eq!(next(&mut pace, false), (1 + minutes(1), Step::Restore));
         for _ in 0..minutes(60) {
             assert_eq!(pace.step(false, false), Step::Keep, "nothing is left to be restored");
         }
+    }
+
+    #[test]
+    fn bursts_of_pictures_that_wait_do_not_keep_it_from_being_restored() {
+        let mut pace = Pace::new(30);
+        next(&mut pace, true);
+        let at = (1..10_000).find(|number| pace.step(number % 100 < 10, true) == Step::Restore);
+        assert_eq!(at, Some(minutes(1)));
     }
 
     #[test]
