@@ -26,9 +26,8 @@ pub struct Page {
     pub size: Size,
     /// From the moment when it can be opened or asked until it is painted.
     pub timeout: Duration,
-    /// It shows what goes on without it, so Firefox opens it as soon as it can, and says itself
-    /// when it is painted. Any other page begins when it is opened, and is opened when it can
-    /// be filmed.
+    /// It shows what goes on without it, so Firefox opens it as soon as it can. Any other
+    /// page begins when it is opened, and is opened when it can be filmed.
     pub is_live: bool,
     /// Wait for the page's own `START_RECORDING` as well.
     pub await_start_marker: bool,
@@ -90,8 +89,7 @@ const AWAIT_PAINTED: &str = "
     (document.fonts?.ready ?? Promise.resolve()).then(() => after(4));";
 
 impl Browser {
-    /// Loads the page, if that is not done yet, and waits until it can be filmed, which of a
-    /// live one its own word says.
+    /// Loads the page, if that is not done yet, and waits until it can be filmed.
     pub async fn open(&mut self, page: &Page) -> Result<(), Error> {
         let Self { firefox, session, console, .. } = self;
         let shown = redact_url(&page.url);
@@ -112,12 +110,12 @@ impl Browser {
             if page.await_start_marker {
                 console.started().await;
             }
-            if page.is_live {
-                return Ok(());
-            }
             // Last: a page may change its looks right before it says that it begins.
-            let painted = session.execute_async(AWAIT_PAINTED, vec![]).await;
-            painted.map(drop).map_err(|error| Error::Silent { reason: scrub(&error.to_string()) })
+            session
+                .execute_async(AWAIT_PAINTED, vec![])
+                .await
+                .map_err(|error| Error::Silent { reason: scrub(&error.to_string()) })?;
+            Ok(())
         };
         tokio::select! {
             loaded = tokio::time::timeout(page.timeout, load) => {

@@ -40,7 +40,11 @@ impl Display {
     /// Starts Xvfb and waits until it accepts clients. Its frame buffer is in memory, or
     /// else under `dir`.
     pub async fn start(tools: &Tools, dir: &Path, size: Size) -> Result<Self, Error> {
-        let folder = folder(dir).map_err(|source| Error::Folder {
+        Self::start_in(Path::new(MEMORY), tools, dir, size).await
+    }
+
+    async fn start_in(memory: &Path, tools: &Tools, dir: &Path, size: Size) -> Result<Self, Error> {
+        let folder = folder(memory, dir).map_err(|source| Error::Folder {
             name: "Xvfb",
             dir: dir.into(),
             source,
@@ -108,11 +112,29 @@ impl Display {
     }
 }
 
-/// For files that should be in memory, if that has room, and can be under `dir` if not.
-fn folder(dir: &Path) -> io::Result<TempDir> {
+/// In `memory`, a folder of a file system there, if that has room; else under `dir`.
+fn folder(memory: &Path, dir: &Path) -> io::Result<TempDir> {
     let is_roomy =
-        rustix::fs::statvfs(MEMORY).is_ok_and(|stat| stat.f_bavail * stat.f_frsize >= ROOM);
-    let in_memory =
-        is_roomy.then(|| folder::private("recorder-screen-", Path::new(MEMORY)).ok()).flatten();
+        rustix::fs::statvfs(memory).is_ok_and(|stat| stat.f_bavail * stat.f_frsize >= ROOM);
+    let in_memory = is_roomy.then(|| folder::private("recorder-screen-", memory).ok()).flatten();
     in_memory.map_or_else(|| folder::private("screen-", dir), Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_display_without_memory_to_draw_in_draws_under_its_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let full = dir.path().join("is-not-there");
+        let size = Size { width: 640, height: 360 };
+        let display = Display::start_in(&full, &Tools::of_debian(), dir.path(), size).await;
+        let display = display.unwrap();
+        let file = display.frame_buffer();
+        assert!(file.starts_with(dir.path()), "{}", file.display());
+        assert!(file.metadata().unwrap().len() > 640 * 360 * 4);
+        display.stop().await;
+        assert!(!file.exists());
+    }
 }
