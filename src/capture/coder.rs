@@ -334,15 +334,16 @@ impl Coder {
     /// next time, or if nobody can be asked, it goes on with less effort.
     fn lighten(&mut self, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
         let counts = Arc::clone(&self.outlet.counts);
-        let coded = counts.coded.load(Ordering::Relaxed);
+        let coded = || counts.coded.load(Ordering::Relaxed);
         if let Some(relief) = self.relief.as_ref().filter(|_| !self.is_smaller()) {
             tracing::warn!("the processors are short: the page is to receive smaller pictures");
-            counts.smaller_after.get_or_init(|| coded);
+            counts.smaller_after.get_or_init(coded);
             relief.send_replace(true);
         } else if self.method == Method::X264 {
             tracing::warn!("the processors are short: pictures are coded with less effort");
             self.change(Method::X264Light, leave)?;
-            counts.eased_after.get_or_init(|| coded);
+            // With those that were still in the encoder before.
+            counts.eased_after.get_or_init(coded);
         }
         Ok(())
     }
@@ -673,19 +674,20 @@ mod tests {
         assert_eq!(seen(&coder), (false, None, None, false));
         coder.lighten(&|| false).unwrap();
         assert_eq!(seen(&coder), (true, Some(0), None, false));
-        coder.lighten(&|| false).unwrap();
-        assert_eq!(seen(&coder), (true, Some(0), Some(0), true));
-        coder.lighten(&|| false).unwrap();
-        assert_eq!(seen(&coder), (true, Some(0), Some(0), true), "no more can be done");
         coder.show(Some(picture(16)), slot(0), &|| false).unwrap();
-        coder.restore(&|| false).unwrap();
-        assert_eq!(seen(&coder), (true, Some(0), Some(0), false));
+        coder.lighten(&|| false).unwrap();
+        assert_eq!(seen(&coder), (true, Some(0), Some(1), true));
+        coder.lighten(&|| false).unwrap();
+        assert_eq!(seen(&coder), (true, Some(0), Some(1), true), "no more can be done");
         coder.show(Some(picture(16)), slot(1), &|| false).unwrap();
         coder.restore(&|| false).unwrap();
-        assert_eq!(seen(&coder), (false, Some(0), Some(0), false));
+        assert_eq!(seen(&coder), (true, Some(0), Some(1), false));
         coder.show(Some(picture(16)), slot(2), &|| false).unwrap();
+        coder.restore(&|| false).unwrap();
+        assert_eq!(seen(&coder), (false, Some(0), Some(1), false));
+        coder.show(Some(picture(16)), slot(3), &|| false).unwrap();
         let Counts { smaller, eased, .. } = &*counts;
-        assert_eq!((smaller.load(Ordering::Relaxed), eased.load(Ordering::Relaxed)), (2, 1));
+        assert_eq!((smaller.load(Ordering::Relaxed), eased.load(Ordering::Relaxed)), (3, 1));
         pipeline.set_state(gst::State::Null).unwrap();
     }
 

@@ -149,20 +149,13 @@ pub struct Pictures {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smaller_after: Option<u64>,
     /// So many were shown to the encoder while the page was asked for that.
-    #[serde(skip_serializing_if = "is_none")]
     pub smaller: u64,
     /// After so many the encoder went on with less effort for the first time, because the
     /// processors were short.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eased_after: Option<u64>,
     /// So many were coded with less effort.
-    #[serde(skip_serializing_if = "is_none")]
     pub eased: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over like this")]
-fn is_none(count: &u64) -> bool {
-    *count == 0
 }
 
 /// Peaks in dB below full scale; minus infinity is silence.

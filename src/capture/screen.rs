@@ -163,9 +163,9 @@ impl Screen {
 
     /// Lets the server forget what was drawn until now, and so tell what is drawn next.
     fn gather(&mut self) -> Result<(), Error> {
-        let Self { connection, damage, drawn, lately, forgotten, .. } = self;
+        let Self { connection, damage, drawn, lately, .. } = self;
         let forget = connection.damage_subtract(*damage, x11rb::NONE, *lately)?;
-        *forgotten = forget.sequence_number();
+        self.forgotten = forget.sequence_number();
         connection.xfixes_union_region(*drawn, *lately, *drawn)?;
         Ok(())
     }
