@@ -318,7 +318,7 @@ impl Coder {
         let State::Coding(running) = &self.state else { return Ok(()) };
         let queue = running.encoder.source.current_level_buffers();
         let is_eased = self.is_smaller() || self.method == Method::X264Light;
-        match self.pace.step(queue >= pipeline::WAITING_PICTURES, is_eased) {
+        match self.pace.step(queue >= pipeline::MANY_WAITING, is_eased) {
             Step::Keep => Ok(()),
             Step::Ease => self.lighten(leave),
             Step::Restore => self.restore(leave),
@@ -526,11 +526,11 @@ mod tests {
         for number in 0..slots {
             let shade = u8::try_from(40 + number * 150 / slots).unwrap();
             let picture = drawn.contains(&number).then(|| picture(shade));
-            // A warm encoder may be handed more than it takes, so that pictures wait; any other
-            // nothing before it has taken what came before.
-            while later.is_none()
-                && let State::Coding(running) = &coder.state
-                && running.encoder.source.current_level_buffers() > 0
+            // A warm encoder may be handed more than it takes, so that pictures wait, but not so
+            // many that it is eased; any other nothing before it has taken what came before.
+            let room = if later.is_some() { pipeline::MANY_WAITING } else { 1 };
+            while let State::Coding(running) = &coder.state
+                && running.encoder.source.current_level_buffers() >= room
                 && pipeline.current_state() == gst::State::Playing
             {
                 std::thread::yield_now();

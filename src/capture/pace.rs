@@ -3,10 +3,10 @@
 //!
 //! Pure: it is told of each picture whether it waits. It must not know what is done.
 
-/// So many more pictures that found others waiting than ones that did not: two
-/// seconds without relief, because a machine may stall for a moment. One that waits there is
-/// nothing: the encoder looks at several at once.
-const TOO_SLOW: u32 = 60;
+/// So many more pictures that found many others waiting than ones that did not: a second
+/// without relief, because a machine may stall for a moment, and most of the others that may wait
+/// can still come meanwhile.
+const TOO_SLOW: u32 = 30;
 
 /// So long an encoder may be slow that has just begun: it has a lot to do at once, and what
 /// moves the picture has often just begun, too.
@@ -57,8 +57,8 @@ impl Pace {
         self.waiting = 0;
     }
 
-    /// With each picture: whether it `is_waiting` for those before it, which wait for the
-    /// encoder, and whether something `is_eased`.
+    /// With each picture: whether it `is_waiting` for many others, which wait for the encoder,
+    /// and whether something `is_eased`.
     pub(super) fn step(&mut self, is_waiting: bool, is_eased: bool) -> Step {
         self.calm = if self.waiting >= UNEASY { 0 } else { self.calm.saturating_add(1) };
         if self.beginning > 0 {
@@ -104,8 +104,8 @@ mod tests {
         for number in 0..1000 {
             assert_eq!(pace.step(number % 2 == 0, false), Step::Keep, "every other one is in time");
         }
-        // It has just begun, and then it is too slow for two seconds.
-        assert_eq!(next(&mut Pace::new(30), true), (90 + 60, Step::Ease));
+        // It has just begun, and then it is too slow for a second.
+        assert_eq!(next(&mut Pace::new(30), true), (90 + 30, Step::Ease));
     }
 
     #[test]

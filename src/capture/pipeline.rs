@@ -22,9 +22,11 @@ use crate::children::sound::SAMPLE_RATE;
 pub(super) const AUDIO_SOURCE: &str = "sound";
 pub(super) const AUDIO_LEVEL: &str = "level";
 
-/// Raw pictures that may wait while the encoder is busy: 3 MB each at 1080p, and where more
-/// do, and go on to, the machine is too small.
-pub(super) const WAITING_PICTURES: u64 = 2;
+/// Raw pictures there is memory for at once while the encoder is busy: 3 MB each at 1080p.
+const WAITING_PICTURES: u64 = 2;
+/// Where so many do, and go on to, the machine is too small. Fewer may wait for seconds on one
+/// that is just large enough, and nothing is lost.
+pub(super) const MANY_WAITING: u64 = 6;
 /// More that may wait for a moment: an encoder that has looked ahead for the first time has
 /// a third of a second of work to do at once, while the browser has just begun.
 const SPARE_PICTURES: usize = 16;
