@@ -177,6 +177,17 @@ fn processes() -> io::Result<Vec<Process>> {
         .collect())
 }
 
+/// Seconds of processor time of this process, and of its children that have ended.
+pub fn used() -> io::Result<[f64; 2]> {
+    parse_used(&fs::read_to_string("/proc/self/stat")?).ok_or(io::ErrorKind::InvalidData.into())
+}
+
+fn parse_used(stat: &str) -> Option<[f64; 2]> {
+    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+    let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+    Some([seconds(field(14)? + field(15)?)?, seconds(field(16)? + field(17)?)?])
+}
+
 /// Seconds that the machine's host gave to others while the machine had something to do.
 fn stolen() -> io::Result<f64> {
     parse_stolen(&fs::read_to_string("/proc/stat")?).ok_or(io::ErrorKind::InvalidData.into())
@@ -262,6 +273,7 @@ mod tests {
     fn a_name_with_brackets_and_blanks_is_read() {
         let stat = "42 (Web (Co) x) S 7 42 42 0 -1 4194560 1 2 3 4 150 50 9 9 20 0 1 0 777 1 1";
         let read = parse_stat(stat).unwrap();
+        assert_eq!(parse_used(stat).unwrap(), [seconds(200).unwrap(), seconds(18).unwrap()]);
         assert_eq!((read.id, read.name.as_str(), read.parent), (42, "Web (Co) x", 7));
         assert_eq!(read.started, 777);
         let ticks = rustix::param::clock_ticks_per_second();
