@@ -273,7 +273,10 @@ mod tests {
     fn a_name_with_brackets_and_blanks_is_read() {
         let stat = "42 (Web (Co) x) S 7 42 42 0 -1 4194560 1 2 3 4 150 50 9 9 20 0 1 0 777 1 1";
         let read = parse_stat(stat).unwrap();
-        assert_eq!(parse_used(stat).unwrap(), [seconds(200).unwrap(), seconds(18).unwrap()]);
+        assert_eq!(
+            parse_used(stat).map(Vec::from),
+            seconds(200).zip(seconds(18)).map(|(own, ended)| vec![own, ended])
+        );
         assert_eq!((read.id, read.name.as_str(), read.parent), (42, "Web (Co) x", 7));
         assert_eq!(read.started, 777);
         let ticks = rustix::param::clock_ticks_per_second();
