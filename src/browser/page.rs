@@ -14,10 +14,15 @@ use crate::config::Size;
 use crate::events::{Event, Failure, Stage, StopReason};
 use crate::secret::{redact_url, scrub};
 
-/// How often the page has to show that it is alive, and how long it may take:
-/// a busy page on two cores answers late, a crashed one never.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How late a page may answer: a busy one on two cores is late, one that hangs never answers.
 const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often the page has to show that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// The answer is late on purpose: one that is being waited for is refused at once when
+/// the page crashes, and not a heartbeat later.
+const BEAT: &str = "const [wait, done] = arguments; setTimeout(done, wait);";
 
 /// What there is to know about the page.
 #[derive(Clone, Debug)]
@@ -59,6 +64,11 @@ const ASK_LOADED: &str = "
 const AWAIT_LOADED: &str = "
     const done = arguments[0];
     document.readyState === 'complete' ? done() : addEventListener('load', () => done());";
+
+/// A program that has ended is the reason why its page does not answer, and may be seen to have
+/// ended a little later. Far less than what is held back of the film (`capture/held.rs`), in
+/// which a page is lost that the browser outlives.
+const PROGRAMS_FIRST: Duration = Duration::from_millis(30);
 
 /// What is shown until the page's answer is there; no page to be filmed has this address.
 const NOTHING: &str = "about:blank";
@@ -128,24 +138,36 @@ impl Browser {
     /// Completes when the page is over or lost, with the event that says so.
     pub async fn over(&mut self) -> Event {
         let Self { firefox, driver, session, console } = self;
-        let lost = |stage, message: String| Event::Failed(Failure::new(stage, scrub(&message)));
-        tokio::select! {
-            () = console.ended() => Event::StopRequested(StopReason::PageEnded),
-            ended = firefox.ended() => lost(Stage::Browser, ended.to_string()),
-            ended = driver.ended() => lost(Stage::Browser, ended.to_string()),
-            reason = silent(session) => lost(Stage::Browser, format!("the page is lost: {reason}")),
-        }
+        let silent = async {
+            let reason = silent(session).await;
+            tokio::time::sleep(PROGRAMS_FIRST).await;
+            format!("the page is lost: {reason}")
+        };
+        let lost = tokio::select! {
+            () = console.ended() => return Event::StopRequested(StopReason::PageEnded),
+            ended = firefox.ended() => ended.to_string(),
+            ended = driver.ended() => ended.to_string(),
+            reason = silent => reason,
+        };
+        Event::Failed(Failure::new(Stage::Browser, scrub(&lost)))
     }
 }
 
 /// Completes with the reason when the page stops answering.
 async fn silent(session: &fantoccini::Client) -> String {
+    let millis = u64::try_from(HEARTBEAT.as_millis()).expect("a small constant");
     loop {
-        tokio::time::sleep(HEARTBEAT).await;
-        match tokio::time::timeout(HEARTBEAT_DEADLINE, session.execute("return 1", vec![])).await {
+        let beat = session.execute_async(BEAT, vec![millis.into()]);
+        match tokio::time::timeout(HEARTBEAT + HEARTBEAT_DEADLINE, beat).await {
             Ok(Ok(_)) => {}
             // A page may navigate; then one question finds nobody.
-            Ok(Err(CmdError::Standard(error))) if error.error() == "javascript error" => {}
+            Ok(Err(CmdError::Standard(error))) if error.error() == "javascript error" => {
+                tokio::time::sleep(HEARTBEAT).await;
+            }
+            // Its own pages take no questions; after a crash it shows one in its place.
+            Ok(Err(CmdError::Standard(error))) if error.error() == "unsupported operation" => {
+                return "the browser shows a page of its own, as after a crash".into();
+            }
             Ok(Err(error)) => return error.to_string(),
             Err(_) => return format!("no answer for {HEARTBEAT_DEADLINE:?}"),
         }

@@ -1,5 +1,5 @@
 //! Pictures wait a moment before they are coded, so that the last ones can still be
-//! left out: that a meeting's page is lost is known just after the browser has drawn
+//! left out: that a page is lost is known just after the browser has drawn
 //! something else in its place.
 //!
 //! Pure: it must not know what a picture is, nor why one is left out.

@@ -164,20 +164,19 @@ impl Scene {
     ) -> Event {
         let mut rejoins = Rejoins::default();
         loop {
-            let lost = match (self.ended().await, &self.plan.meeting) {
-                // Any other page would begin again, and that would be another recording.
-                (Ended::Page(closed), None) | (Ended::Page(closed @ Closed::Over(_)), _) => {
-                    return closed.into();
-                }
-                (Ended::Page(Closed::Failed(failure)), Some(_)) => failure,
-                (Ended::Ground(failure), _) => return Event::Failed(failure),
+            let lost = match self.ended().await {
+                Ended::Page(Closed::Failed(failure)) => failure,
+                Ended::Page(over @ Closed::Over(_)) => return over.into(),
+                Ended::Ground(failure) => return Event::Failed(failure),
             };
             if let Some(curtain) = &curtain {
                 curtain.close();
             }
-            if let Some(meeting) = &self.plan.meeting {
-                meeting.interrupted(&lost.message);
-            }
+            let Some(meeting) = &self.plan.meeting else {
+                // Any other page would begin again, and that would be another recording.
+                return Event::Failed(lost);
+            };
+            meeting.interrupted(&lost.message);
             if let Err(closed) = self.rejoin(&mut rejoins, lost, started).await {
                 return closed.into();
             }

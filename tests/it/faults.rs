@@ -13,6 +13,7 @@ use recorder::local::{BUCKET, Credentials, Server};
 use recorder::upload::spool::Manifest;
 use rustix::process::Signal;
 use serde_json::json;
+use test_media::analysis::analyse;
 
 use crate::support::film::Film;
 use crate::support::pages::{self, Answer, Pages};
@@ -149,7 +150,11 @@ async fn what_was_recorded_is_kept_when_a_program_dies() {
         assert_eq!(ended.status.code(), Some(3), "{program}: {report}\n{}", ended.log);
         assert_eq!(report["end"]["failed"]["stage"], stage, "{program}: {report}");
         assert_eq!(report["blame"], "recorder");
-        Film::open(&site.output().join(key));
+        let object = site.output().join(key);
+        Film::open(&object);
+        // What stands in the page's place is not in it: neither a crash page nor the desktop.
+        let numbers = analyse(&object, None).unwrap().numbers;
+        assert!(numbers.distinct > 0 && numbers.unreadable == 0, "{program}: {numbers:?}");
         assert!(site.open_uploads().is_empty());
     }
 }
