@@ -30,7 +30,7 @@ pub(super) struct Show {
     pub(super) tools: Tools,
     pub(super) dir: PathBuf,
     pub(super) page: Page,
-    /// What the page tells of itself; its address is new at each start.
+    /// What the page tells of itself; it has a new address each time that it is opened again.
     pub(super) meeting: Option<Meeting>,
     pub(super) phases: Phases,
 }
@@ -89,9 +89,6 @@ impl Ground {
     /// Starts the browser and opens the page on this ground, until it can be filmed.
     pub(super) async fn open(&self, plan: &mut Show) -> Result<Browser, Closed> {
         let Show { tools, dir, page, meeting, phases } = plan;
-        if let Some(meeting) = meeting {
-            page.url = meeting.open();
-        }
         let launched = Browser::launch(tools, dir, &self.display, &self.sound, page, phases).await;
         let mut browser = launched.map_err(browser::Error::into_failure)?;
         let loading = phases.begin("page");
@@ -200,6 +197,9 @@ impl Scene {
             }
             tracing::warn!(reason = %lost.message, "the meeting page is opened again");
             self.browser.close().await;
+            if let Some(meeting) = &mut self.plan.meeting {
+                self.plan.page.url = meeting.open();
+            }
             match self.ground.open(&mut self.plan).await {
                 Ok(browser) => {
                     self.browser = browser;

@@ -159,7 +159,12 @@ mod tests {
 
     #[test]
     fn a_child_asked_to_end_does() {
-        let mut child = Child::start("sleep", command("sleep").arg("1000")).unwrap();
+        // Whoever runs the tests in the background has them ignore the signal, and so does what
+        // they start.
+        let mut sleep = command("env");
+        sleep.args(["--default-signal=INT", "sh", "-c", "echo ready; exec sleep 1000"]);
+        let mut child = Child::start("sleep", sleep.stdout(Stdio::piped())).unwrap();
+        assert_eq!(child.first_line(SOON).unwrap(), "ready");
         assert!(child.ended_within(Duration::from_millis(1)).unwrap().is_none());
         child.interrupt();
         child.end(SOON).unwrap();
