@@ -65,9 +65,8 @@ const AWAIT_LOADED: &str = "
     const done = arguments[0];
     document.readyState === 'complete' ? done() : addEventListener('load', () => done());";
 
-/// A program that has ended is the reason why its page does not answer, and may be seen to have
-/// ended a little later. Far less than what is held back of the film (`capture/held.rs`), in
-/// which a page is lost that the browser outlives.
+/// A program that has ended is the reason why its page cannot be asked, and may be seen to have
+/// ended a little later. Far less than what is held back of the film (`capture/held.rs`).
 const PROGRAMS_FIRST: Duration = Duration::from_millis(30);
 
 /// What is shown until the page's answer is there; no page to be filmed has this address.
@@ -138,16 +137,11 @@ impl Browser {
     /// Completes when the page is over or lost, with the event that says so.
     pub async fn over(&mut self) -> Event {
         let Self { firefox, driver, session, console } = self;
-        let silent = async {
-            let reason = silent(session).await;
-            tokio::time::sleep(PROGRAMS_FIRST).await;
-            format!("the page is lost: {reason}")
-        };
         let lost = tokio::select! {
             () = console.ended() => return Event::StopRequested(StopReason::PageEnded),
             ended = firefox.ended() => ended.to_string(),
             ended = driver.ended() => ended.to_string(),
-            reason = silent => reason,
+            reason = silent(session) => format!("the page is lost: {reason}"),
         };
         Event::Failed(Failure::new(Stage::Browser, scrub(&lost)))
     }
@@ -168,7 +162,10 @@ async fn silent(session: &fantoccini::Client) -> String {
             Ok(Err(CmdError::Standard(error))) if error.error() == "unsupported operation" => {
                 return "the browser shows a page of its own, as after a crash".into();
             }
-            Ok(Err(error)) => return error.to_string(),
+            Ok(Err(error)) => {
+                tokio::time::sleep(PROGRAMS_FIRST).await;
+                return error.to_string();
+            }
             Err(_) => return format!("no answer for {HEARTBEAT_DEADLINE:?}"),
         }
     }

@@ -24,12 +24,12 @@ pub(super) const AUDIO_LEVEL: &str = "level";
 
 /// Raw pictures there is memory for at once while the encoder is busy: 3 MB each at 1080p.
 const WAITING_PICTURES: u64 = 2;
-/// Where so many do, and go on to, the machine is too small. Fewer may wait for seconds on one
-/// that is just large enough, and nothing is lost.
-pub(super) const MANY_WAITING: u64 = 6;
 /// More that may wait for a moment: an encoder that has looked ahead for the first time has
 /// a third of a second of work to do at once, while the browser has just begun.
 const SPARE_PICTURES: usize = 16;
+/// Where so many of both wait, and go on to, the machine is too small. Fewer may wait for
+/// seconds on one that is just large enough, and nothing is lost.
+pub(super) const MANY_WAITING: u64 = 6;
 /// Sound that may wait: it costs nothing, and a gap in it is heard.
 const WAITING_SOUND: gst::ClockTime = gst::ClockTime::from_seconds(2);
 
