@@ -158,8 +158,7 @@ struct Process {
     id: u32,
     name: String,
     parent: u32,
-    /// Seconds of processor time.
-    used: f64,
+    used: Used,
     /// Tells processes apart that had the same id one after the other.
     started: u64,
     /// Bytes in memory.
@@ -177,15 +176,18 @@ fn processes() -> io::Result<Vec<Process>> {
         .collect())
 }
 
-/// Seconds of processor time of this process, and of its children that have ended.
-pub fn used() -> io::Result<[f64; 2]> {
-    parse_used(&fs::read_to_string("/proc/self/stat")?).ok_or(io::ErrorKind::InvalidData.into())
+/// Seconds of processor time that a process has used so far.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Used {
+    pub own: f64,
+    /// Those of its children that have ended.
+    pub children: f64,
 }
 
-fn parse_used(stat: &str) -> Option<[f64; 2]> {
-    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
-    let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
-    Some([seconds(field(14)? + field(15)?)?, seconds(field(16)? + field(17)?)?])
+/// What this process has used.
+pub fn used() -> io::Result<Used> {
+    let process = parse_stat(&fs::read_to_string("/proc/self/stat")?);
+    Ok(process.ok_or(io::ErrorKind::InvalidData)?.used)
 }
 
 /// Seconds that the machine's host gave to others while the machine had something to do.
@@ -214,7 +216,10 @@ fn parse_stat(stat: &str) -> Option<Process> {
         id: id.parse().ok()?,
         name: name.to_owned(),
         parent: u32::try_from(field(4)?).ok()?,
-        used: seconds(field(14)? + field(15)?)?,
+        used: Used {
+            own: seconds(field(14)? + field(15)?)?,
+            children: seconds(field(16)? + field(17)?)?,
+        },
         started: field(22)?,
         resident: field(24)? * rustix::param::page_size() as u64,
     })
@@ -236,7 +241,7 @@ impl Family {
             // One whose parent has ended belongs where it belonged before.
             let known = self.members.get(&key).map(|member| member.0);
             let part = self.part(process, &by_id).or(known).unwrap_or(Part::Others);
-            self.members.insert(key, (part, process.used));
+            self.members.insert(key, (part, process.used.own));
             if part != Part::Others {
                 resident.everything += process.resident;
             }
@@ -266,6 +271,7 @@ mod tests {
     use super::*;
 
     fn process(id: u32, name: &str, parent: u32, used: f64) -> Process {
+        let used = Used { own: used, children: 0.0 };
         Process { id, name: name.to_owned(), parent, used, started: 1, resident: 7 }
     }
 
@@ -273,14 +279,12 @@ mod tests {
     fn a_name_with_brackets_and_blanks_is_read() {
         let stat = "42 (Web (Co) x) S 7 42 42 0 -1 4194560 1 2 3 4 150 50 9 9 20 0 1 0 777 1 1";
         let read = parse_stat(stat).unwrap();
-        assert_eq!(
-            parse_used(stat).map(Vec::from),
-            seconds(200).zip(seconds(18)).map(|(own, ended)| vec![own, ended])
-        );
         assert_eq!((read.id, read.name.as_str(), read.parent), (42, "Web (Co) x", 7));
         assert_eq!(read.started, 777);
         let ticks = rustix::param::clock_ticks_per_second();
-        assert!((read.used - 200.0 / f64::from(u32::try_from(ticks).unwrap())).abs() < 1e-9);
+        let per_second = f64::from(u32::try_from(ticks).unwrap());
+        assert!((read.used.own - 200.0 / per_second).abs() < 1e-9);
+        assert!((read.used.children - 18.0 / per_second).abs() < 1e-9);
     }
 
     #[test]
