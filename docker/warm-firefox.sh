@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# Starts Firefox once and keeps what it prepares for its next start: its own scripts,
-# compiled. Nothing of a page is in it. For `recorder --firefox-cache`.
+# Starts Firefox once and keeps its profile, in which it finds at its next start what it
+# otherwise makes anew: its own scripts, compiled, and its databases, filled. Nothing of a
+# page is in it. For `recorder --firefox-cache`.
 #
-#   warm-firefox.sh FOLDER
+#   warm-firefox.sh FOLDER PREFERENCES
 #
-# Makes the FOLDER, or replaces the one that it made before. Firefox itself throws away
-# what is of another build, so it is made anew with each one.
+# Makes the FOLDER, or replaces the one that it made before. Firefox itself makes anew what
+# is of another build, so it is to be made with each one, and with other PREFERENCES, the
+# recorder's src/browser/preferences.js.
 set -euo pipefail
 
-folder=${1:?warm-firefox.sh FOLDER}
+usage='warm-firefox.sh FOLDER PREFERENCES'
+folder=${1:?$usage} preferences=${2:?$usage}
 fail() {
   printf 'error: %s\n' "$*" >&2
   exit 1
@@ -22,6 +25,7 @@ work=$(mktemp -d)
 new=$(mktemp -d "$folder.XXXXXX")
 profile=$work/profile
 mkdir -- "$profile"
+cp -- "$preferences" "$profile/user.js"
 firefox=
 # shellcheck disable=SC2317,SC2329
 clear_away() {
@@ -35,7 +39,7 @@ env -i PATH="$PATH" HOME="$work" TMPDIR="$work" MOZ_ASSUME_USER_NS=0 \
   firefox-esr --headless --no-remote --profile "$profile" about:blank >"$work/log" 2>&1 &
 firefox=$!
 
-# Written some seconds after the start.
+# Written some seconds after the start, and later than the databases.
 deadline=$((SECONDS + 120))
 until [[ -s $profile/startupCache/scriptCache.bin && -s $profile/startupCache/startupCache.8.little &&
   -s $profile/startupCache/webext.sc.lz4 && -s $profile/compatibility.ini ]]; do
@@ -49,7 +53,13 @@ kill "$firefox"
 wait "$firefox" || true
 firefox=
 
-cp -r -- "$profile/startupCache" "$profile/compatibility.ini" "$new"
+# What belongs to one run, and keys.
+(
+  cd -- "$profile"
+  rm -rf -- user.js lock .parentlock .startup-incomplete sessionCheckpoints.json sessionstore* \
+    crashes minidumps cache2 cert9.db key4.db logins.db pkcs11.txt
+)
+cp -r -- "$profile/." "$new"
 chmod -R a+rX -- "$new"
 rm -rf -- "$folder"
 mv -T -- "$new" "$folder"

@@ -47,11 +47,11 @@ pub(super) async fn firefox(
     };
     cleared
         .and_then(|()| std::fs::create_dir(&profile))
-        .and_then(|()| profile::write(&profile, page))
+        .and_then(|()| {
+            tools.firefox_cache.iter().for_each(|cache| warm::bring(cache, &profile));
+            profile::write(&profile, page)
+        })
         .map_err(|source| Error::Profile { path: profile.clone(), source })?;
-    if let Some(cache) = &tools.firefox_cache {
-        warm::bring(cache, &profile);
-    }
     let mut child = Child::spawn(
         &Spec {
             name: "Firefox",

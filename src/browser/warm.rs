@@ -1,35 +1,34 @@
-//! What Firefox prepared at an earlier start, brought into a fresh profile: its own
-//! scripts, compiled, which takes a quarter of a start. `docker/warm-firefox.sh` makes it.
+//! What Firefox prepared at an earlier start, brought into a fresh profile: its own scripts,
+//! compiled, and its databases, filled. `docker/warm-firefox.sh` makes it.
 //!
-//! Firefox looks itself whether it is of the same build, and throws it away if not. It
-//! must not know what else is in a profile.
+//! Firefox looks itself whether it is of the same build, and makes anew what is not. It must
+//! not know what is in a profile.
 
+use std::fs;
 use std::io;
 use std::path::Path;
 
-/// By which build, and the folder with all that it prepared: Firefox's own names.
-const BUILD: &str = "compatibility.ini";
-const PREPARED: &str = "startupCache";
-
-/// Copies it, or leaves the profile as it was: a slow start is better than none.
+/// Copies it into an empty folder, or leaves that empty: a slow start is better than none.
 pub(super) fn bring(cache: &Path, profile: &Path) {
     if let Err(error) = copy(cache, profile) {
         let cache = cache.display();
         tracing::warn!(%error, %cache, "Firefox starts without its cache (--firefox-cache)");
         // Half of it would be taken for all.
-        let _ = std::fs::remove_file(profile.join(BUILD));
-        let _ = std::fs::remove_dir_all(profile.join(PREPARED));
+        let _ = fs::remove_dir_all(profile).and_then(|()| fs::create_dir(profile));
     }
 }
 
-fn copy(cache: &Path, profile: &Path) -> io::Result<()> {
-    let (from, to) = (cache.join(PREPARED), profile.join(PREPARED));
-    std::fs::create_dir(&to)?;
-    for entry in std::fs::read_dir(from)? {
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
         let entry = entry?;
-        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            fs::create_dir(&to)?;
+            copy(&from, &to)?;
+        } else {
+            fs::copy(&from, &to)?;
+        }
     }
-    std::fs::copy(cache.join(BUILD), profile.join(BUILD))?;
     Ok(())
 }
 
@@ -41,20 +40,22 @@ mod tests {
     fn a_cache_is_brought_whole_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
         let [cache, profile] = ["cache", "profile"].map(|name| dir.path().join(name));
-        std::fs::create_dir_all(cache.join(PREPARED)).unwrap();
-        std::fs::create_dir(&profile).unwrap();
-        std::fs::write(cache.join(PREPARED).join("scriptCache.bin"), "compiled").unwrap();
+        fs::create_dir_all(cache.join("storage/permanent")).unwrap();
+        fs::create_dir(&profile).unwrap();
+        fs::write(cache.join("prefs.js"), "preferences").unwrap();
+        fs::write(cache.join("storage/permanent/a.sqlite"), "a database").unwrap();
+        std::os::unix::fs::symlink("nowhere", cache.join("storage/lock")).unwrap();
 
-        let files = || std::fs::read_dir(&profile).unwrap().count();
+        let files = || fs::read_dir(&profile).unwrap().count();
         bring(&cache, &profile);
-        assert_eq!(files(), 0, "nobody knows of which build it is");
+        assert_eq!(files(), 0, "one of its files cannot be read");
         bring(&dir.path().join("nowhere"), &profile);
         assert_eq!(files(), 0);
 
-        std::fs::write(cache.join(BUILD), "[Compatibility]").unwrap();
+        fs::remove_file(cache.join("storage/lock")).unwrap();
         bring(&cache, &profile);
-        assert_eq!(std::fs::read(profile.join(BUILD)).unwrap(), b"[Compatibility]");
-        let brought = std::fs::read(profile.join(PREPARED).join("scriptCache.bin")).unwrap();
-        assert_eq!(brought, b"compiled");
+        assert_eq!(fs::read(profile.join("prefs.js")).unwrap(), b"preferences");
+        let brought = fs::read(profile.join("storage/permanent/a.sqlite")).unwrap();
+        assert_eq!(brought, b"a database");
     }
 }

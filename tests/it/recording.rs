@@ -272,7 +272,8 @@ async fn firefox_takes_what_it_prepared_at_an_earlier_start() {
     let site = Site::new().await;
     let cache = site.path("firefox-cache");
     let mut warm = site.program(concat!(env!("CARGO_MANIFEST_DIR"), "/docker/warm-firefox.sh"));
-    assert!(warm.arg(&cache).status().await.unwrap().success());
+    warm.arg(&cache).arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src/browser/preferences.js"));
+    assert!(warm.status().await.unwrap().success());
 
     let pages = Pages::serve(Answer::Html(QUARTERS)).await;
     let mut command = site.local(&["--url", &pages.url(), "--firefox-cache"]);
