@@ -15,9 +15,10 @@ user_pref("media.autoplay.blocking_policy", 0);
 // drawn at once. Numbers: docs/encoding.md.
 user_pref("gfx.webrender.picture-tile-width", 2048);
 user_pref("gfx.webrender.picture-tile-height", 1088);
-// Garbage of the start is left until there is more of it. Otherwise three processes look for
-// it at once, four seconds after the page has opened, and the encoder waits for a processor.
-user_pref("javascript.options.gc_delay", 3600000);
+// The browser's own process leaves the garbage of its start until there is more of it.
+// Otherwise it looks for it four seconds after the page has opened, and the encoder waits for
+// a processor. Later garbage, and that of pages, is not meant: docs/encoding.md.
+user_pref("javascript.options.gc_delay.first", 3600000);
 // One process is ready for another page, not three: there is none.
 user_pref("dom.ipc.processPrelaunch.fission.number", 1);
 // What a page says on its console is read on the browser's output.
