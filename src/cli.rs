@@ -459,11 +459,12 @@ const AFTER_HELP: &str = "\
 A flag beats its variable; an empty variable counts as not set. A length of time
 always names its unit: 30s, 5m, 1h30m.
 
-Variables without a flag, read without --local:
+Variables without a flag:
   TASK_TYPE            PRE_WARM: log one line and exit 0. Anything else: record.
+                       Not read with --local.
   CHIME_MEETING_DATA   The Chime meeting to record, as base64 of its JSON.
   CHIME_ATTENDEE_DATA  The Chime attendee to join as, likewise. Neither is read
-                       when a page is given.
+                       when a page or a test meeting is asked for.
   RECORDER_ATTENDEE_NAMES
                        Names to show, by attendee id or external user id, as base64
                        of a JSON object of texts. Default: the external user id, or

@@ -381,16 +381,16 @@ fn source(
             None => Ok(Source::TestMeeting { test: test?, meeting: meeting? }),
         };
     }
-    match url? {
-        Some(url) => Ok(Source::Url(PrivateUrl::new(url))),
+    if let Some(url) = url? {
+        return Ok(Source::Url(PrivateUrl::new(url)));
+    }
+    match meeting::join(reader)? {
+        Some(join) => Ok(Source::Meeting { join, meeting: meeting? }),
         None if local => Ok(Source::TestPage),
-        None => match meeting::join(reader)? {
-            Some(join) => Ok(Source::Meeting { join, meeting: meeting? }),
-            None => Err(reader.refuse(
-                "CHIME_MEETING_DATA and CHIME_ATTENDEE_DATA, or RECORDER_URL (or --url)",
-                "are missing: say which meeting or which page to record",
-            )),
-        },
+        None => Err(reader.refuse(
+            "CHIME_MEETING_DATA and CHIME_ATTENDEE_DATA, or RECORDER_URL (or --url)",
+            "are missing: say which meeting or which page to record",
+        )),
     }
 }
 

@@ -109,7 +109,7 @@ fn look(
     Ok(Look { layout: layout?.unwrap_or_default(), title: title?, clock: clock?.unwrap_or(false) })
 }
 
-/// `None` when there is no meeting in the container's orders.
+/// `None` when no meeting is named.
 pub(super) fn join(reader: &mut Reader<'_>) -> Read<Option<Join>> {
     let join_data = |text: &str| parse::is_join_data(text).then(|| Secret::new(text));
     let meeting = reader.read(None, &settings::MEETING, join_data);

@@ -103,7 +103,6 @@ fn a_local_recording_needs_no_settings() {
 fn a_local_recording_leaves_the_orders_of_a_container_alone() {
     let orders = [
         ("TASK_TYPE", "PRE_WARM"),
-        ("CHIME_MEETING_DATA", "?"),
         ("RECORDING_BUCKET_NAME", "?"),
         ("RECORDING_FILE_NAME", "/"),
         ("RECORDING_SCREEN_WIDTH", "?"),
@@ -349,6 +348,17 @@ fn a_meeting_needs_both_halves() {
     assert_eq!(meeting.rules.nobody, Duration::from_mins(10));
     // A page needs no meeting, not even a right one.
     contained("", &[("CHIME_MEETING_DATA", "?")]);
+}
+
+#[test]
+fn a_local_recording_joins_a_meeting_that_is_named_and_nothing_else_asked_for() {
+    let join = [("CHIME_MEETING_DATA", MEETING), ("CHIME_ATTENDEE_DATA", ATTENDEE)];
+    let source = |flags: &str| recorded(flags, &join).source;
+    assert!(matches!(source("--local"), Source::Meeting { .. }));
+    assert!(matches!(source("--local --participants 2"), Source::TestMeeting { .. }));
+    assert!(matches!(source("--local --url http://a/"), Source::Url(_)));
+    let problems = problems("--local", &join[..1]);
+    assert!(problems[0].starts_with("CHIME_ATTENDEE_DATA"), "{problems:?}");
 }
 
 #[test]

@@ -328,8 +328,9 @@ impl Bench {
         let (width, height) = self.size;
         let mut ours = command(binary);
         ours.args(["--local", "--output"]).arg(&folder);
-        if workload == Workload::Meeting {
-            ours.args(["--participants", &PEOPLE.to_string()]);
+        let meeting = (workload == Workload::Meeting).then(|| self.hold_meeting()).transpose()?;
+        if let Some(meeting) = &meeting {
+            ours.envs(meeting.join.iter().map(|(name, value)| (name, value)));
         } else {
             ours.args(["--url", &self.address(workload)?]);
         }
@@ -344,14 +345,16 @@ impl Bench {
         let child = Child::start("recorder", &mut ours)?;
         let meter = Meter::start(vec![child.id()]);
         let patience = PAGE_PATIENCE + self.length() + END_PATIENCE;
-        Ok(Recording { child, meter, folder, patience })
+        Ok(Recording { child, meter, folder, patience, _meeting: meeting })
     }
 }
 
-/// A meeting that others record. Ours holds its own, which is counted with it.
+/// A meeting that is recorded. What it takes is counted with the others.
 struct Held {
     meeting: Child,
     page: String,
+    /// The variables by which ours joins.
+    join: [(&'static str, String); 2],
     /// Where it tells who is there.
     control: String,
 }
@@ -367,8 +370,10 @@ impl Bench {
         let text = |name: &str| {
             told[name].as_str().map(str::to_owned).with_context(|| format!("it tells no {name}"))
         };
-        let (page, control) = (text("page")?, text("endpoint")?);
-        Ok(Held { meeting, page, control })
+        let join = ["CHIME_MEETING_DATA", "CHIME_ATTENDEE_DATA"];
+        let [meeting_data, attendee_data] = join.map(text);
+        let join = [(join[0], meeting_data?), (join[1], attendee_data?)];
+        Ok(Held { meeting, page: text("page")?, join, control: text("endpoint")? })
     }
 }
 
@@ -398,11 +403,13 @@ struct Recording {
     meter: Meter,
     folder: PathBuf,
     patience: Duration,
+    /// Goes on as long.
+    _meeting: Option<Held>,
 }
 
 impl Recording {
     fn ended(self) -> anyhow::Result<Film> {
-        let Self { mut child, meter, folder, patience } = self;
+        let Self { mut child, meter, folder, patience, _meeting } = self;
         let status = child.end(patience)?;
         let ended = Instant::now();
         let looks = meter.finish();
