@@ -5,9 +5,9 @@
 #
 #   warm-firefox.sh FOLDER PREFERENCES
 #
-# Makes the FOLDER, or replaces the one that it made before. Firefox itself makes anew what
-# is of another build, so it is to be made with each one, and with other PREFERENCES, the
-# recorder's src/browser/preferences.js.
+# Makes the FOLDER, or replaces the one that it made before, with the PREFERENCES of the
+# recorder, src/browser/preferences.js. It is to be made with the Firefox that it is for:
+# that throws away scripts of another build, and takes the rest as it is.
 set -euo pipefail
 
 usage='warm-firefox.sh FOLDER PREFERENCES'
@@ -16,16 +16,14 @@ fail() {
   printf 'error: %s\n' "$*" >&2
   exit 1
 }
-# Only what was made here is ever removed.
-[[ ! -e $folder || -e $folder/compatibility.ini ]] || [[ -z $(ls -A -- "$folder") ]] ||
+# Only what was made here is ever removed, and it has this file.
+[[ ! -e $folder || -e $folder/made ]] || [[ -z $(ls -A -- "$folder") ]] ||
   fail "$folder is not empty, and not what this script makes"
 mkdir -p -- "$(dirname -- "$folder")"
 
 work=$(mktemp -d)
 new=$(mktemp -d "$folder.XXXXXX")
 profile=$work/profile
-mkdir -- "$profile"
-cp -- "$preferences" "$profile/user.js"
 firefox=
 # shellcheck disable=SC2317,SC2329
 clear_away() {
@@ -33,13 +31,15 @@ clear_away() {
   rm -rf -- "$work" "$new"
 }
 trap clear_away EXIT
+mkdir -- "$profile"
+cp -- "$preferences" "$profile/user.js"
 # As the recorder starts it: without what a session of somebody else left behind, and
 # without namespaces, which a container may not have.
 env -i PATH="$PATH" HOME="$work" TMPDIR="$work" MOZ_ASSUME_USER_NS=0 \
   firefox-esr --headless --no-remote --profile "$profile" about:blank >"$work/log" 2>&1 &
 firefox=$!
 
-# Written some seconds after the start, and later than the databases.
+# Written some seconds after the start. What is not there by then each recording makes.
 deadline=$((SECONDS + 120))
 until [[ -s $profile/startupCache/scriptCache.bin && -s $profile/startupCache/startupCache.8.little &&
   -s $profile/startupCache/webext.sc.lz4 && -s $profile/compatibility.ini ]]; do
@@ -53,13 +53,18 @@ kill "$firefox"
 wait "$firefox" || true
 firefox=
 
-# What belongs to one run, and keys.
+# Without what belongs to one run of Firefox, what tells one profile from another, and
+# the preferences that the recorder sets itself: it may set others by then.
 (
   cd -- "$profile"
+  grep -o '^user_pref("[^"]*",' user.js | grep -vFf - prefs.js >prefs.kept
+  mv -- prefs.kept prefs.js
   rm -rf -- user.js lock .parentlock .startup-incomplete sessionCheckpoints.json sessionstore* \
-    crashes minidumps cache2 cert9.db key4.db logins.db pkcs11.txt
+    crashes minidumps cache2 datareporting times.json xulstore.json \
+    cert9.db key4.db logins.db pkcs11.txt
 )
 cp -r -- "$profile/." "$new"
+touch -- "$new/made"
 chmod -R a+rX -- "$new"
 rm -rf -- "$folder"
 mv -T -- "$new" "$folder"

@@ -263,7 +263,7 @@ pub struct DoctorArgs {
 pub struct RecordingArgs {
     /// Address of the page: http, https or file
     ///
-    /// Default: the built-in test page with --local
+    /// Default: the built-in test page with --local, unless a meeting is asked for
     /// Variable: RECORDER_URL
     /// Example: https://example.com/wallboard
     #[arg(long, verbatim_doc_comment, value_name = "URL")]

@@ -6,7 +6,8 @@
 //!
 //! A flag beats its variable, an empty variable counts as not set, and with
 //! `--local` the variables that make up a container's orders are not read at all,
-//! so that a shell set up for AWS changes nothing.
+//! so that a shell set up for AWS changes nothing; but for the meeting to join,
+//! which is no matter of AWS.
 
 pub mod meeting;
 mod parse;

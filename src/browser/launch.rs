@@ -48,7 +48,9 @@ pub(super) async fn firefox(
     cleared
         .and_then(|()| std::fs::create_dir(&profile))
         .and_then(|()| {
-            tools.firefox_cache.iter().for_each(|cache| warm::bring(cache, &profile));
+            if let Some(cache) = &tools.firefox_cache {
+                warm::bring(cache, &profile);
+            }
             profile::write(&profile, page)
         })
         .map_err(|source| Error::Profile { path: profile.clone(), source })?;
@@ -81,7 +83,7 @@ pub(super) async fn firefox(
                 ("GDK_BACKEND", "x11".into()),
                 ("MOZ_CRASHREPORTER_DISABLE", "1".into()),
                 ("MOZ_DATA_REPORTING", "0".into()),
-                // The cache of a newer build is thrown away, rather than asked about.
+                // With a cache of a newer build nothing is asked.
                 ("MOZ_ALLOW_DOWNGRADE", "1".into()),
                 // Neither a session bus nor assistive technology is there to ask.
                 ("DBUS_SESSION_BUS_ADDRESS", "disabled:".into()),

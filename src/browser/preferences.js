@@ -15,10 +15,10 @@ user_pref("media.autoplay.blocking_policy", 0);
 // drawn at once. Numbers: docs/encoding.md.
 user_pref("gfx.webrender.picture-tile-width", 2048);
 user_pref("gfx.webrender.picture-tile-height", 1088);
-// The browser's own process leaves the garbage of its start until there is more of it.
-// Otherwise it looks for it four seconds after the page has opened, and the encoder waits for
-// a processor. Later garbage, and that of pages, is not meant: docs/encoding.md.
-user_pref("javascript.options.gc_delay.first", 3600000);
+// The browser's own process leaves the garbage of its start for ten minutes. Otherwise it
+// looks for it four seconds after the page has opened, and the encoder waits for a processor.
+// Numbers: docs/encoding.md.
+user_pref("javascript.options.gc_delay.first", 600000);
 // One process is ready for another page, not three: there is none.
 user_pref("dom.ipc.processPrelaunch.fission.number", 1);
 // What a page says on its console is read on the browser's output.
@@ -54,6 +54,7 @@ user_pref("browser.startup.couldRestoreSession.count", -1);
 user_pref("browser.sessionstore.enabled", false);
 user_pref("browser.sessionstore.resume_from_crash", false);
 user_pref("browser.shell.checkDefaultBrowser", false);
+user_pref("browser.disableResetPrompt", true);
 user_pref("browser.newtabpage.enabled", false);
 user_pref("browser.newtabpage.activity-stream.feeds.system.topstories", false);
 user_pref("browser.uitour.enabled", false);

@@ -1,8 +1,8 @@
 //! What Firefox prepared at an earlier start, brought into a fresh profile: its own scripts,
 //! compiled, and its databases, filled. `docker/warm-firefox.sh` makes it.
 //!
-//! Firefox looks itself whether it is of the same build, and makes anew what is not. It must
-//! not know what is in a profile.
+//! Firefox looks itself whether scripts are of its build, and takes the rest as it is. This
+//! must not know what is in a profile.
 
 use std::fs;
 use std::io;

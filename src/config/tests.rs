@@ -357,8 +357,13 @@ fn a_local_recording_joins_a_meeting_that_is_named_and_nothing_else_asked_for() 
     assert!(matches!(source("--local"), Source::Meeting { .. }));
     assert!(matches!(source("--local --participants 2"), Source::TestMeeting { .. }));
     assert!(matches!(source("--local --url http://a/"), Source::Url(_)));
-    let problems = problems("--local", &join[..1]);
-    assert!(problems[0].starts_with("CHIME_ATTENDEE_DATA"), "{problems:?}");
+    for (variables, expected) in [
+        (&join[..1], "CHIME_ATTENDEE_DATA"),
+        (&[("RECORDER_ATTENDEE_NAMES", "?")], "RECORDER_ATTENDEE_NAMES"),
+    ] {
+        let problems = problems("--local", variables);
+        assert!(problems[0].starts_with(expected), "{problems:?}");
+    }
 }
 
 #[test]

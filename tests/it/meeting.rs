@@ -209,6 +209,26 @@ async fn a_page_that_crashes_is_opened_again_into_the_same_file() {
 }
 
 #[tokio::test]
+async fn a_local_recording_joins_a_meeting_that_another_process_holds() {
+    let site = Site::new().await;
+    let mut meeting = site.start(site.recorder(&["meeting", "--participants", "2"]));
+    let told: Value = serde_json::from_str(&meeting.first_line().await).unwrap();
+    let mut command = site.local(&["--duration", "2s", "--size", "640x360"]);
+    for name in ["CHIME_MEETING_DATA", "CHIME_ATTENDEE_DATA"] {
+        command.env(name, told[name].as_str().unwrap());
+    }
+    let mut running = site.start(command);
+    running.logged("recording complete").await;
+    meeting.signal(Signal::TERM);
+    let ended = running.ended().await;
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
+    let report = ended.report();
+    let there = report["attendees"].as_array().unwrap().iter().map(|one| one["name"].clone());
+    assert_eq!(there.collect::<Vec<_>>(), ["Alice", "Bob"], "{report}");
+    Film::open(&site.object());
+}
+
+#[tokio::test]
 async fn a_container_records_a_meeting_whose_server_is_killed_and_comes_back() {
     let site = Site::new().await;
     let credentials = Credentials { access_key: "key".into(), secret_key: "secret".into() };

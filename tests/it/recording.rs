@@ -282,11 +282,23 @@ async fn firefox_takes_what_it_prepared_at_an_earlier_start() {
     recorder.logged(RECORDING).await;
     // So Firefox calls one that it has taken; one of another build it removes.
     let folders = std::fs::read_dir(site.path("tmp")).unwrap().map(|entry| entry.unwrap().path());
-    let prepared = "profile/startupCache/scriptCache-current.bin";
-    let kept = folders.map(|folder| folder.join(prepared)).filter(|file| file.exists()).count();
+    let prepared = "startupCache/scriptCache-current.bin";
+    let profile: Vec<_> = folders
+        .map(|folder| folder.join("profile"))
+        .filter(|profile| profile.join(prepared).exists())
+        .collect();
+    // And it goes by the name that it had then.
+    let name = |profile: &Path| {
+        let preferences = std::fs::read_to_string(profile.join("prefs.js")).unwrap();
+        let named = preferences.lines().find(|line| line.contains("toolkit.profiles.storeID"));
+        named.map(str::to_owned)
+    };
+    let names: Vec<_> = profile.iter().map(|profile| name(profile)).collect();
     recorder.signal(Signal::TERM);
     let ended = recorder.ended().await;
-    assert_eq!(kept, 1, "{}", ended.log);
+    let given = name(&cache);
+    assert!(given.is_some(), "it has no name");
+    assert_eq!(names, [given], "{}", ended.log);
     assert!(!ended.log.contains("starts without its cache"), "{}", ended.log);
     Film::open(&site.object());
 }

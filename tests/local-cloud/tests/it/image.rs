@@ -84,7 +84,9 @@ fn filters(container: &str) -> (Vec<(String, u32)>, u32) {
 
 async fn ends_well(cloud: &Cloud, arn: &str) {
     let ended = cloud.ecs().wait_stopped(arn).await.unwrap();
-    assert_eq!(ended.exit_code, Some(0), "{ended:?}\n{}", cloud.ecs().log(arn));
+    let log = cloud.ecs().log(arn);
+    assert_eq!(ended.exit_code, Some(0), "{ended:?}\n{log}");
+    assert!(!log.contains("starts without its cache"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what it is for")]
 
 mod figures;
+mod meeting;
 mod record;
 mod soak;
 

@@ -5,8 +5,6 @@
 
 use std::fmt::{self, Write as _};
 use std::fs::{self, File};
-use std::io::{Read, Write as _};
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -24,8 +22,9 @@ use test_media::peers::Peer;
 use test_media::quality;
 use test_media::stage::Stage;
 use test_media::stats;
-use test_media::workload::{PEOPLE, Workload};
+use test_media::workload::Workload;
 
+use crate::meeting::Held;
 use crate::soak::{Minute, Soak};
 
 /// Longer than any recorder takes to get going or to close.
@@ -173,9 +172,12 @@ impl Bench {
         workload: Workload,
         number: u32,
     ) -> anyhow::Result<Run> {
+        let meeting = self.hold_meeting(workload)?;
         let film = match recorder {
-            Recorder::Peer(peer) => self.record_with(peer, workload, number),
-            Recorder::Ours => self.record_with_ours(workload, number).and_then(Recording::ended),
+            Recorder::Peer(peer) => self.record_with(peer, workload, number, meeting),
+            Recorder::Ours => {
+                self.record_with_ours(workload, number, meeting).and_then(Recording::ended)
+            }
         };
         let film = film.with_context(|| format!("{} failed", recorder.name()))?;
         self.judged(recorder, workload, film)
@@ -183,7 +185,8 @@ impl Bench {
 
     /// One recording by ours, looked at minute by minute.
     pub(crate) fn soak(&self, workload: Workload) -> anyhow::Result<Soak> {
-        let film = self.record_with_ours(workload, 1).and_then(Recording::ended)?;
+        let meeting = self.hold_meeting(workload)?;
+        let film = self.record_with_ours(workload, 1, meeting).and_then(Recording::ended)?;
         let Film { file, looks, ended, report, .. } = film;
         let begun = ended.checked_sub(self.length()).context("the clock has only just started")?;
         let observation = observe(&file, workload.region(self.size.0, self.size.1))?;
@@ -215,8 +218,11 @@ impl Bench {
 
     /// So many recordings by ours that begin at the same time.
     pub(crate) fn at_once(&self, workload: Workload, count: u32) -> anyhow::Result<Vec<Run>> {
-        let begun: Vec<Recording> = (1..=count)
-            .map(|number| self.record_with_ours(workload, number))
+        let meetings: Vec<_> =
+            (1..=count).map(|_| self.hold_meeting(workload)).collect::<Result<_, _>>()?;
+        let begun: Vec<Recording> = (1..)
+            .zip(meetings)
+            .map(|(number, meeting)| self.record_with_ours(workload, number, meeting))
             .collect::<Result<_, _>>()?;
         // Waited for together: one that is looked at late would be counted too long.
         let ended: Vec<_> = std::thread::scope(|scope| {
@@ -278,18 +284,31 @@ impl Bench {
         })
     }
 
+    /// The one that is the workload, or `None` if that is another.
+    fn hold_meeting(&self, workload: Workload) -> anyhow::Result<Option<Held>> {
+        if workload != Workload::Meeting {
+            return Ok(None);
+        }
+        let binary = self.recorder.as_ref().context("a meeting is held by the recorder")?;
+        Held::start(binary, PAGE_PATIENCE).map(Some)
+    }
+
     fn length(&self) -> Duration {
         Duration::from_secs(self.seconds.into())
     }
 
     /// A peer's command, on a display and a sound server that it is given.
-    fn record_with(&self, peer: Peer, workload: Workload, number: u32) -> anyhow::Result<Film> {
+    fn record_with(
+        &self,
+        peer: Peer,
+        workload: Workload,
+        number: u32,
+        mut meeting: Option<Held>,
+    ) -> anyhow::Result<Film> {
         let file = self
             .output
             .join(format!("{}-{number}.mp4", peer.name().to_lowercase().replace(' ', "-")));
         self.server.forget();
-        let mut meeting =
-            (workload == Workload::Meeting).then(|| self.hold_meeting()).transpose()?;
         let url = match &meeting {
             Some(meeting) => meeting.page.clone(),
             None => self.address(workload)?,
@@ -297,7 +316,7 @@ impl Bench {
         let begun = Instant::now();
         let stage = Stage::open(self.size.0, self.size.1, &url)?;
         if let Some(meeting) = &mut meeting {
-            meeting.joined()?;
+            meeting.joined(PAGE_PATIENCE)?;
         } else {
             let plays = self.server.wait_for(PLAYING, PAGE_PATIENCE);
             ensure!(plays, "the page does not play the clip");
@@ -318,7 +337,12 @@ impl Bench {
     }
 
     /// Our recorder, which brings everything but the page.
-    fn record_with_ours(&self, workload: Workload, number: u32) -> anyhow::Result<Recording> {
+    fn record_with_ours(
+        &self,
+        workload: Workload,
+        number: u32,
+        meeting: Option<Held>,
+    ) -> anyhow::Result<Recording> {
         let binary = self.recorder.as_ref().context("no recorder was given")?;
         let folder = self.output.join(format!("recorder-{number}"));
         if folder.exists() {
@@ -328,7 +352,6 @@ impl Bench {
         let (width, height) = self.size;
         let mut ours = command(binary);
         ours.args(["--local", "--output"]).arg(&folder);
-        let meeting = (workload == Workload::Meeting).then(|| self.hold_meeting()).transpose()?;
         if let Some(meeting) = &meeting {
             ours.envs(meeting.join.iter().map(|(name, value)| (name, value)));
         } else {
@@ -347,54 +370,6 @@ impl Bench {
         let patience = PAGE_PATIENCE + self.length() + END_PATIENCE;
         Ok(Recording { child, meter, folder, patience, _meeting: meeting })
     }
-}
-
-/// A meeting that is recorded. What it takes is counted with the others.
-struct Held {
-    meeting: Child,
-    page: String,
-    /// The variables by which ours joins.
-    join: [(&'static str, String); 2],
-    /// Where it tells who is there.
-    control: String,
-}
-
-impl Bench {
-    fn hold_meeting(&self) -> anyhow::Result<Held> {
-        let binary = self.recorder.as_ref().context("a meeting is held by the recorder")?;
-        let mut held = command(binary);
-        held.args(["meeting", "--participants", &PEOPLE.to_string(), "--log", "error"]);
-        held.stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut meeting = Child::start("the meeting", &mut held)?;
-        let told: serde_json::Value = serde_json::from_str(&meeting.first_line(PAGE_PATIENCE)?)?;
-        let text = |name: &str| {
-            told[name].as_str().map(str::to_owned).with_context(|| format!("it tells no {name}"))
-        };
-        let join = ["CHIME_MEETING_DATA", "CHIME_ATTENDEE_DATA"];
-        let [meeting_data, attendee_data] = join.map(text);
-        let join = [(join[0], meeting_data?), (join[1], attendee_data?)];
-        Ok(Held { meeting, page: text("page")?, join, control: text("endpoint")? })
-    }
-}
-
-impl Held {
-    /// Waits until a page has joined.
-    fn joined(&mut self) -> anyhow::Result<()> {
-        let Self { meeting, control, .. } = self;
-        let is_joined = || clients(control).is_ok_and(|told| told.contains("\"connected\":true"));
-        Ok(meeting.ready(PAGE_PATIENCE, is_joined)?)
-    }
-}
-
-/// What the meeting tells of those who are connected.
-fn clients(control: &str) -> anyhow::Result<String> {
-    let address = control.strip_prefix("http://").context("it is on loopback")?;
-    let mut stream = TcpStream::connect(address)?;
-    let path = "/control/recorder-meeting";
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer.replace(' ', ""))
 }
 
 /// One by ours that goes on.
