@@ -381,7 +381,7 @@ pub struct MachineArgs {
     pub firefox: Option<String>,
 
     /// Folder with what Firefox prepared at an earlier start, by docker/warm-firefox.sh:
-    /// a recording starts in two thirds of the time
+    /// a recording starts in three fifths of the time
     ///
     /// Default: none; the image and ./dev name their own
     /// Variable: RECORDER_FIREFOX_CACHE
