@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use super::{Error, Firefox, Page, profile, sandbox, warm};
+use super::{Error, Firefox, Page, profile, sandbox, turns, warm};
 use crate::children::display::Display;
 use crate::children::process::{self, Child, Spec};
 use crate::children::sound::Sound;
@@ -73,8 +73,10 @@ pub(super) async fn firefox(
                 "--height".as_ref(),
                 size.height.to_string().as_ref(),
             ]
+            .into_iter()
+            .chain((!page.is_live).then_some(turns::ACCESS.as_ref()))
             .map(std::ffi::OsStr::to_owned)
-            .into(),
+            .collect(),
             env: [
                 ("DISPLAY", display.name().into()),
                 ("PULSE_SERVER", sound.server().into()),

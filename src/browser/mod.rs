@@ -8,6 +8,7 @@ mod launch;
 mod page;
 mod profile;
 mod sandbox;
+mod turns;
 mod warm;
 
 use std::path::{Path, PathBuf};
@@ -67,6 +68,7 @@ pub struct Browser {
     driver: Child,
     session: Firefox,
     console: console::Console,
+    turns: turns::Turns,
 }
 
 impl Browser {
@@ -89,7 +91,8 @@ impl Browser {
         let phase = phases.begin("session");
         let session = launch::session(&mut driver, &url, page.timeout).await?;
         drop(phase);
-        Ok(Self { firefox, driver, session, console })
+        let turns = turns::Turns::of(page);
+        Ok(Self { firefox, driver, session, console, turns })
     }
 
     /// The process groups, for the report's account of what they cost.

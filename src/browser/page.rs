@@ -3,12 +3,15 @@
 //! A page is ready when it has loaded with a good status, fills the display and
 //! has been painted. An error page of the browser is never ready.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fantoccini::error::CmdError;
 use serde::Deserialize;
+use tokio::sync::Notify;
 use url::Url;
 
+use super::turns::Turns;
 use super::{Browser, Error};
 use crate::config::Size;
 use crate::events::{Event, Failure, Stage, StopReason};
@@ -34,6 +37,8 @@ pub struct Page {
     /// It shows what goes on without it, so Firefox opens it as soon as it can. Any other
     /// page begins when it is opened, and is opened when it can be filmed.
     pub is_live: bool,
+    /// Told when its film judders. A page that `is_live` cares for its films itself.
+    pub judders: Arc<Notify>,
     /// Wait for the page's own `START_RECORDING` as well.
     pub await_start_marker: bool,
     /// How often a second Firefox composes the page: once for each picture.
@@ -136,21 +141,22 @@ impl Browser {
 
     /// Completes when the page is over or lost, with the event that says so.
     pub async fn over(&mut self) -> Event {
-        let Self { firefox, driver, session, console } = self;
+        let Self { firefox, driver, session, console, turns } = self;
         let lost = tokio::select! {
             () = console.ended() => return Event::StopRequested(StopReason::PageEnded),
             ended = firefox.ended() => ended.to_string(),
             ended = driver.ended() => ended.to_string(),
-            reason = silent(session) => format!("the page is lost: {reason}"),
+            reason = silent(session, turns) => format!("the page is lost: {reason}"),
         };
         Event::Failed(Failure::new(Stage::Browser, scrub(&lost)))
     }
 }
 
 /// Completes with the reason when the page stops answering.
-async fn silent(session: &fantoccini::Client) -> String {
+async fn silent(session: &fantoccini::Client, turns: &Turns) -> String {
     let millis = u64::try_from(HEARTBEAT.as_millis()).expect("a small constant");
     loop {
+        turns.mend(session).await;
         let beat = session.execute_async(BEAT, vec![millis.into()]);
         match tokio::time::timeout(HEARTBEAT + HEARTBEAT_DEADLINE, beat).await {
             Ok(Ok(_)) => {}
@@ -267,6 +273,7 @@ mod tests {
             size: Size { width: 1280, height: 720 },
             timeout: Duration::from_secs(30),
             is_live: false,
+            judders: Arc::default(),
             await_start_marker: false,
             frame_rate: 30,
         }

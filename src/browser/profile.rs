@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-use super::Page;
+use super::{Page, turns};
 
 const PREFERENCES: &str = include_str!("preferences.js");
 
@@ -16,7 +16,7 @@ pub(super) fn write(dir: &Path, page: &Page) -> io::Result<()> {
         writeln!(text, "user_pref(\"{name}\", {value});").expect("a string takes everything");
     };
     // More often would be drawn for nobody, and beats against the film of the page.
-    set("layout.frame_rate", &page.frame_rate.to_string());
+    set(turns::RATE, &page.frame_rate.to_string());
     if page.is_live {
         // Not as an argument: those of a process are seen by everybody, and this holds a token.
         set("browser.startup.page", "1");
@@ -38,6 +38,7 @@ mod tests {
                 size: crate::config::Size { width: 1280, height: 720 },
                 timeout: std::time::Duration::ZERO,
                 is_live,
+                judders: std::sync::Arc::default(),
                 await_start_marker: false,
                 frame_rate: 30,
             };

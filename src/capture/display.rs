@@ -14,12 +14,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::Settings;
 use super::coder::{Coder, Ended};
 use super::grid::{Grid, Step, slot};
 use super::held::Held;
+use super::judder::Judder;
 use super::planar::Supply;
 use super::screen::{Error, Screen};
+use super::{Judders, Settings};
 use gstreamer as gst;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
@@ -36,6 +37,7 @@ pub(super) struct Counts {
     pub(super) captured: AtomicU64,
     pub(super) repeated: AtomicU64,
     pub(super) missed: AtomicU64,
+    pub(super) juddered: AtomicU64,
 }
 
 /// The grabbing thread. Dropping it ends the thread without ending the stream.
@@ -74,6 +76,7 @@ impl Grabber {
         pictures: Supply,
         coder: Coder,
         counts: Arc<Counts>,
+        judders: Option<Judders>,
         failed: impl FnOnce(Error) + Send + 'static,
     ) -> Result<Self, Error> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
@@ -87,8 +90,16 @@ impl Grabber {
         let orders_of_film = Arc::clone(&orders);
         let fps = settings.fps;
         let held = Held::new(fps);
-        let mut film =
-            Film { screen, coder, counts, orders: orders_of_film, fps, held, is_torn: false };
+        let mut film = Film {
+            screen,
+            coder,
+            counts,
+            judders,
+            orders: orders_of_film,
+            fps,
+            held,
+            is_torn: false,
+        };
         let thread = std::thread::Builder::new().name("grab".into()).spawn(move || {
             let is_finished = film.run().unwrap_or_else(|error| {
                 failed(error);
@@ -172,6 +183,7 @@ struct Film {
     screen: Screen,
     coder: Coder,
     counts: Arc<Counts>,
+    judders: Option<Judders>,
     orders: Arc<Orders>,
     fps: u32,
     held: Held<gst::Buffer>,
@@ -217,6 +229,35 @@ impl Film {
         coder.finish(&|| orders.current() == Order::Leave);
     }
 
+    /// What there is to do before anything is filmed: remembers when the page drew, and
+    /// warms the encoder up.
+    fn get_ready(
+        &mut self,
+        before: &mut VecDeque<Instant>,
+        is_warm: &mut bool,
+    ) -> Result<(), Error> {
+        // The pieces of one drawing count once.
+        let last = before.front().map(Instant::elapsed);
+        if self.screen.has_changed()? && last.is_none_or(|last| last > SETTLE) {
+            before.truncate(BEFORE - 1);
+            before.push_front(Instant::now());
+        }
+        // What warms the encoder up has the first times of the clock: a film that
+        // is ordered afterwards begins at most a slot before that.
+        let may_warm = self.coder.now().is_some_and(|now| now >= 2 * slot(self.fps));
+        if *is_warm {
+            return self.wait(None);
+        }
+        if !may_warm {
+            return self.wait(Some(nanos(SETTLE)));
+        }
+        *is_warm = true;
+        if let Some(picture) = self.screen.lend() {
+            self.coder.warm_up(picture);
+        }
+        Ok(())
+    }
+
     /// Whether the track is to be finished.
     fn run(&mut self) -> Result<bool, Error> {
         let mut grid: Option<Grid> = None;
@@ -225,30 +266,13 @@ impl Film {
         // When the page drew lately, before it is filmed.
         let mut before: VecDeque<Instant> = VecDeque::new();
         let mut hidden = false;
+        let mut judder = Judder::new(self.fps);
         let settle = nanos(SETTLE);
         let mut is_warm = false;
         loop {
             match self.orders.current() {
                 Order::Wait => {
-                    // The pieces of one drawing count once.
-                    let last = before.front().map(Instant::elapsed);
-                    if self.screen.has_changed()? && last.is_none_or(|last| last > SETTLE) {
-                        before.truncate(BEFORE - 1);
-                        before.push_front(Instant::now());
-                    }
-                    // What warms the encoder up has the first times of the clock: a film that
-                    // is ordered afterwards begins at most a slot before that.
-                    let may_warm = self.coder.now().is_some_and(|now| now >= 2 * slot(self.fps));
-                    if is_warm {
-                        self.wait(None)?;
-                    } else if may_warm {
-                        is_warm = true;
-                        if let Some(picture) = self.screen.lend() {
-                            self.coder.warm_up(picture);
-                        }
-                    } else {
-                        self.wait(Some(settle))?;
-                    }
+                    self.get_ready(&mut before, &mut is_warm)?;
                     continue;
                 }
                 Order::Film => {}
@@ -306,11 +330,19 @@ impl Film {
                 Step::Grab { presentation } => Some((presentation, true)),
                 Step::Repeat { presentation } => Some((presentation, false)),
             };
-            self.counts.missed.store(grid.missed(), Ordering::Relaxed);
+            if self.counts.missed.swap(grid.missed(), Ordering::Relaxed) != grid.missed() {
+                judder.interrupted();
+            }
             let Some((presentation, grab)) = step else {
                 self.wait(waited_for)?;
                 continue;
             };
+            if judder.step(grab)
+                && let Some(judders) = &self.judders
+            {
+                self.counts.juddered.fetch_add(1, Ordering::Relaxed);
+                judders.notify_one();
+            }
             // If all memory waits for the encoder the last picture stands in, and what
             // was drawn is still to be grabbed; so it does if nothing is different.
             let memory = if grab { self.screen.lend() } else { None };
@@ -381,7 +413,7 @@ mod tests {
         let told = Arc::clone(&counts);
         let pictures = pipeline::supply(30, 1);
         let failed = |error| panic!("{error}");
-        let grabber = Grabber::start(&settings, pictures, coder, told, failed).unwrap();
+        let grabber = Grabber::start(&settings, pictures, coder, told, None, failed).unwrap();
         graph.set_state(gst::State::Playing).unwrap();
         let hangs = Duration::from_mins(1);
         let first = tokio::time::timeout(hangs, media.recv()).await.expect("it is not coded");

@@ -219,6 +219,7 @@ impl<S: PartStore> Driver<S> {
             size: recording.size,
             timeout: recording.page_timeout,
             is_live: noted.is_some(),
+            judders: Arc::default(),
             await_start_marker: recording.await_start_marker && noted.is_none(),
             frame_rate: recording.fps,
         };

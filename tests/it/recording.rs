@@ -44,6 +44,22 @@ const RESTS: &str = "<!doctype html><body style='background: #c00000'><script>
         setTimeout(() => console.log('END_RECORDING'), 6300);
     }, 500);</script>";
 
+/// Draws in all of the browser's turns but every tenth, as a film whose pictures are due just
+/// about them, and is over when the turns have moved for good: by an eighth of the time between
+/// two or more, since the first second.
+const JUDDERS: &str = "<!doctype html><body><script>
+    const TURN = 1000 / 30;
+    let turns = 0, first = 0, moved = 0;
+    const turn = (now) => {
+        const since = (now - first) / TURN;
+        if (++turns === 30) first = now;
+        if (turns > 30) moved = Math.abs(since - Math.round(since)) < 1 / 8 ? 0 : moved + 1;
+        if (moved === 30) console.log('END_RECORDING');
+        if (turns % 10) document.body.style.background = `hsl(${turns} 50% 50%)`;
+        requestAnimationFrame(turn);
+    };
+    requestAnimationFrame(turn);</script>";
+
 /// Nothing that an encoder could leave out, so that a part is soon full.
 const NOISE: &str = "<!doctype html><body style='margin: 0'>
     <canvas width=480 height=270 style='width: 100vw; height: 100vh; image-rendering: pixelated'>
@@ -129,6 +145,18 @@ async fn a_page_says_itself_when_it_begins_and_when_it_is_over() {
     assert_eq!(report["media"], "complete");
     assert_colour(&site.object(), (300, 150), [0, 0, 0xc0]);
     Film::open(&site.object());
+}
+
+#[tokio::test]
+async fn where_a_film_judders_the_turns_of_the_browser_are_moved() {
+    let site = Site::new().await;
+    let pages = Pages::serve(Answer::Html(JUDDERS)).await;
+    let mut command = site.local(&["--url", &pages.url(), "--duration", "40s"]);
+    command.args(SMALL);
+    let report = site.run(command).await.report();
+    assert_eq!(report["end"], json!({ "stopped": "page_ended" }), "{report}");
+    assert_eq!(report["media"], "complete", "{report}");
+    assert_eq!(report["pictures"]["juddered"], 1, "{report}");
 }
 
 #[tokio::test]

@@ -13,11 +13,12 @@ const MAX_LINES_WITHOUT_HEADER: usize = 40;
 const MAX_BINARY_BYTES: usize = 200_000;
 
 /// Pure modules, by prefix of the file, and all that their `use` lines may name.
-const PURE: [(&str, &[&str]); 22] = [
+const PURE: [(&str, &[&str]); 23] = [
     ("src/capture/areas.rs", &["crate::config::Size"]),
     ("src/capture/drift.rs", &[]),
     ("src/capture/grid.rs", &[]),
     ("src/capture/held.rs", &["std::collections::VecDeque"]),
+    ("src/capture/judder.rs", &["std::collections::VecDeque"]),
     ("src/capture/pace.rs", &[]),
     ("src/capture/rest.rs", &["crate::media"]),
     ("src/media.rs", &["std", "bytes"]),
