@@ -24,8 +24,14 @@ const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// The answer is late on purpose: one that is being waited for is refused at once when
-/// the page crashes, and not a heartbeat later.
-const BEAT: &str = "const [wait, done] = arguments; setTimeout(done, wait);";
+/// the page crashes, and not a heartbeat later. The browser's own page in the place of one that
+/// has crashed before answers at once, where its driver may ask it (`turns.rs`).
+const BEAT: &str = "
+    const [wait, done] = arguments;
+    const isCrashed = document.documentURI.startsWith('about:tabcrashed');
+    setTimeout(() => done(isCrashed), isCrashed ? 0 : wait);";
+
+const CRASHED: &str = "the browser shows a page of its own, as after a crash";
 
 /// What there is to know about the page.
 #[derive(Clone, Debug)]
@@ -159,14 +165,16 @@ async fn silent(session: &fantoccini::Client, turns: &Turns) -> String {
         turns.mend(session).await;
         let beat = session.execute_async(BEAT, vec![millis.into()]);
         match tokio::time::timeout(HEARTBEAT + HEARTBEAT_DEADLINE, beat).await {
+            Ok(Ok(is_crashed)) if is_crashed == true => return CRASHED.into(),
             Ok(Ok(_)) => {}
-            // A page may navigate; then one question finds nobody.
+            // A page may navigate; then a question finds nobody. So it does while the browser's own
+            // comes in the place of one that has crashed.
             Ok(Err(CmdError::Standard(error))) if error.error() == "javascript error" => {
-                tokio::time::sleep(HEARTBEAT).await;
+                tokio::time::sleep(LOOK).await;
             }
-            // Its own pages take no questions; after a crash it shows one in its place.
+            // The browser's own pages take no questions of most drivers.
             Ok(Err(CmdError::Standard(error))) if error.error() == "unsupported operation" => {
-                return "the browser shows a page of its own, as after a crash".into();
+                return CRASHED.into();
             }
             Ok(Err(error)) => {
                 tokio::time::sleep(PROGRAMS_FIRST).await;

@@ -159,6 +159,26 @@ async fn what_was_recorded_is_kept_when_a_program_dies() {
     }
 }
 
+#[tokio::test]
+async fn a_page_that_crashes_while_nobody_asks_it_is_noticed() {
+    let site = Site::new().await;
+    let mut recorder = site.start(site.local(&["--size", "640x360"]));
+    recorder.logged(RECORDING).await;
+    let driver = recorder.process("geckodriver");
+    driver.kill(Signal::STOP);
+    // So long a question waits for its answer (HEARTBEAT in page.rs); the next one comes later.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    recorder.process("file:// Content").kill(Signal::KILL);
+    driver.kill(Signal::CONT);
+    let ended = recorder.ended().await;
+    let report = ended.report();
+    assert_eq!(ended.status.code(), Some(3), "{report}\n{}", ended.log);
+    assert_eq!(report["end"]["failed"]["stage"], "browser", "{report}");
+    let message = report["end"]["failed"]["message"].as_str().unwrap();
+    assert!(message.contains("as after a crash"), "{report}");
+    Film::open(&site.object());
+}
+
 /// When to stop a recorder that has only just been started.
 #[derive(Clone, Copy, Debug)]
 enum Moment {

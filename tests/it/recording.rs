@@ -60,6 +60,14 @@ const JUDDERS: &str = "<!doctype html><body><script>
     };
     requestAnimationFrame(turn);</script>";
 
+/// Goes to and fro between two sites, which Firefox gives a process each.
+const WANDERS: &str = "<!doctype html><script>
+    setTimeout(() => {
+        const next = new URL(location);
+        next.hostname = next.hostname === 'localhost' ? '127.0.0.1' : 'localhost';
+        location = next;
+    }, 300);</script>";
+
 /// Nothing that an encoder could leave out, so that a part is soon full.
 const NOISE: &str = "<!doctype html><body style='margin: 0'>
     <canvas width=480 height=270 style='width: 100vw; height: 100vh; image-rendering: pixelated'>
@@ -144,6 +152,18 @@ async fn a_page_says_itself_when_it_begins_and_when_it_is_over() {
     assert_eq!(report["end"], json!({ "stopped": "page_ended" }), "{report}");
     assert_eq!(report["media"], "complete");
     assert_colour(&site.object(), (300, 150), [0, 0, 0xc0]);
+    Film::open(&site.object());
+}
+
+#[tokio::test]
+async fn a_page_that_goes_elsewhere_again_and_again_is_recorded_on() {
+    let site = Site::new().await;
+    let pages = Pages::serve(Answer::Html(WANDERS)).await;
+    let mut command = site.local(&["--url", &pages.url(), "--duration", "8s"]);
+    command.args(SMALL);
+    let report = site.run(command).await.report();
+    assert_eq!(report["end"], json!({ "stopped": "duration" }), "{report}");
+    assert_eq!(report["media"], "complete", "{report}");
     Film::open(&site.object());
 }
 
