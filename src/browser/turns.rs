@@ -16,7 +16,8 @@ use tokio::sync::Notify;
 use super::Page;
 use crate::secret::scrub;
 
-/// Without this Firefox lets no driver change a preference.
+/// Without this Firefox lets no driver change a preference. With it whoever reaches the driver,
+/// on loopback, may do all that Firefox may; and the browser's own pages answer it (`page.rs`).
 pub(super) const ACCESS: &str = "--remote-allow-system-access";
 
 /// How often a second, as Firefox calls it; it listens for changes.
