@@ -43,8 +43,8 @@ pub struct Page {
     /// It shows what goes on without it, so Firefox opens it as soon as it can. Any other
     /// page begins when it is opened, and is opened when it can be filmed.
     pub is_live: bool,
-    /// Told when its film judders. A page that `is_live` cares for its films itself.
-    pub judders: Arc<Notify>,
+    /// Told when its film judders; none where the page cares for its films itself.
+    pub judders: Option<Arc<Notify>>,
     /// Wait for the page's own `START_RECORDING` as well.
     pub await_start_marker: bool,
     /// How often a second Firefox composes the page: once for each picture.
@@ -281,7 +281,7 @@ mod tests {
             size: Size { width: 1280, height: 720 },
             timeout: Duration::from_secs(30),
             is_live: false,
-            judders: Arc::default(),
+            judders: None,
             await_start_marker: false,
             frame_rate: 30,
         }

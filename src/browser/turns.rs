@@ -34,18 +34,19 @@ const SET: &str = "Services.prefs.setIntPref(...arguments);";
 
 #[derive(Debug)]
 pub(super) struct Turns {
-    judders: Arc<Notify>,
+    judders: Option<Arc<Notify>>,
     rate: u32,
 }
 
 impl Turns {
     pub(super) fn of(page: &Page) -> Self {
-        Self { judders: Arc::clone(&page.judders), rate: page.frame_rate }
+        Self { judders: page.judders.clone(), rate: page.frame_rate }
     }
 
     /// Moves the turns if the film judders. Where that fails it goes on juddering.
     pub(super) async fn mend(&self, session: &fantoccini::Client) {
-        if self.judders.notified().now_or_never().is_none() {
+        let judders = self.judders.as_ref();
+        if judders.and_then(|judders| judders.notified().now_or_never()).is_none() {
             return;
         }
         tracing::info!("the film of the page judders: the browser's turns are moved");

@@ -337,8 +337,8 @@ impl Film {
                 self.wait(waited_for)?;
                 continue;
             };
-            if judder.step(grab)
-                && let Some(judders) = &self.judders
+            if let Some(judders) = &self.judders
+                && judder.step(grab)
             {
                 self.counts.juddered.fetch_add(1, Ordering::Relaxed);
                 judders.notify_one();

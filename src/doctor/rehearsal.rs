@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -135,7 +134,7 @@ async fn browse(tools: &Tools, dir: &Path, display: &Display, sound: &Sound) -> 
         size: SIZE,
         timeout: PAGE_TIMEOUT,
         is_live: false,
-        judders: Arc::default(),
+        judders: None,
         await_start_marker: false,
         frame_rate: FPS,
     };

@@ -219,7 +219,8 @@ impl<S: PartStore> Driver<S> {
             size: recording.size,
             timeout: recording.page_timeout,
             is_live: noted.is_some(),
-            judders: Arc::default(),
+            // A meeting's page keeps its pictures away from the browser's turns itself.
+            judders: noted.is_none().then(Arc::default),
             await_start_marker: recording.await_start_marker && noted.is_none(),
             frame_rate: recording.fps,
         };

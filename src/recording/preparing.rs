@@ -183,8 +183,7 @@ async fn set(
     };
     // Loading GStreamer's plugins takes as long as starting a browser.
     let (phases, relief) = (show.phases.clone(), show.meeting.as_ref().map(Meeting::relief));
-    // A meeting's page keeps its pictures away from the turns of the browser itself.
-    let judders = show.meeting.is_none().then(|| Arc::clone(&show.page.judders));
+    let judders = show.page.judders.clone();
     let mut capture = Pending::Starting(tokio::task::spawn_blocking(move || {
         let _phase = phases.begin("capture");
         Capture::prepare(&settings, events, relief, judders)
