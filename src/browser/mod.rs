@@ -100,6 +100,11 @@ impl Browser {
         [(self.firefox.name(), self.firefox.group()), (self.driver.name(), self.driver.group())]
     }
 
+    /// Lets Firefox do nothing any more until it is closed.
+    pub fn freeze(&self) {
+        self.firefox.freeze();
+    }
+
     /// Ends both programs at once: the profile is thrown away, so there is
     /// nothing that Firefox would have to put in order first.
     pub async fn close(&mut self) {

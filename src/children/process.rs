@@ -181,6 +181,14 @@ impl Child {
         }
     }
 
+    /// Takes the processors from the whole group. One that is frozen ends by SIGKILL alone.
+    pub fn freeze(&self) {
+        // A group number that is free again may belong to somebody else.
+        if !self.reaped {
+            self.signal(Signal::STOP);
+        }
+    }
+
     fn signal(&self, signal: Signal) {
         // The only error is that nobody of the group is left.
         let _ = kill_process_group(self.group, signal);

@@ -282,6 +282,9 @@ impl<S: PartStore> Driver<S> {
                 if let Some(capture) = &self.capture {
                     capture.send_eos();
                 }
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.rest();
+                }
             }
             Action::StopCapture => {
                 self.read();

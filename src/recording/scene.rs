@@ -53,6 +53,8 @@ pub(super) struct Scene {
 /// Whoever looks after a scene while it is being filmed.
 #[derive(Debug)]
 pub(super) struct Keeper {
+    /// Until it is told.
+    rest: Option<oneshot::Sender<()>>,
     clear: oneshot::Sender<()>,
     groups: mpsc::UnboundedReceiver<Group>,
     task: JoinHandle<()>,
@@ -139,19 +141,25 @@ impl Scene {
         events: mpsc::UnboundedSender<Event>,
     ) -> Keeper {
         let (clear, mut cleared) = oneshot::channel();
+        let (rest, resting) = oneshot::channel();
         let (started, groups) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
             tokio::select! {
+                biased;
+                _ = &mut cleared => {}
+                Ok(()) = resting => {
+                    self.browser.freeze();
+                    let _ = cleared.await;
+                }
                 event = self.over(curtain, &started) => {
                     // The recording is over when nobody listens any more.
                     let _ = events.send(event);
                     let _ = cleared.await;
                 }
-                _ = &mut cleared => {}
             }
             self.close().await;
         });
-        Keeper { clear, groups, task }
+        Keeper { rest: Some(rest), clear, groups, task }
     }
 
     async fn over(
@@ -249,6 +257,15 @@ enum Ended {
 }
 
 impl Keeper {
+    /// Nothing of the scene is filmed any more: the browser takes no processor time from now on,
+    /// and nothing that happens to it is told.
+    pub(super) fn rest(&mut self) {
+        if let Some(rest) = self.rest.take() {
+            // The keeper may have died with a panic.
+            let _ = rest.send(());
+        }
+    }
+
     /// Clears the scene away; completes when all of it is gone and reaped.
     pub(super) async fn clear(self) {
         // The keeper may be waiting for this, or have died with a panic.

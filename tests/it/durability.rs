@@ -26,12 +26,12 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::support::HANGS;
 use crate::support::film::Film;
 use crate::support::proxy::{Fault, Proxy, Weather};
 use crate::support::ranges::Player;
 use crate::support::recorder::{RECORDING, Site};
 use crate::support::servers::{ACCESS_KEY, EncryptingStore, SECRET_KEY, client};
+use crate::support::{HANGS, until};
 
 /// Seeds of each fault, unless told otherwise.
 const SEEDS: u64 = 20;
@@ -259,6 +259,13 @@ async fn a_stop_while_the_store_is_away_keeps_the_film_on_disk() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     recorder.signal(Signal::TERM);
     recorder.logged(r#""state":"Finishing""#).await;
+    until("a browser that does nothing any more", || {
+        let processes = recorder.processes();
+        let mut browser = processes.iter().filter(|process| process.name.contains("firefox"));
+        let first = browser.next().expect("the browser is there until the file is closed");
+        (first.is_frozen && browser.all(|process| process.is_frozen)).then_some(())
+    })
+    .await;
     // Not to wait for the deadline.
     recorder.signal(Signal::TERM);
     let ended = recorder.ended_with_leftovers().await;

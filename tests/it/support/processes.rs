@@ -17,6 +17,8 @@ pub(crate) struct Process {
     pub(crate) parent: i32,
     /// At most 15 bytes of the program's name.
     pub(crate) name: String,
+    /// It was told to do nothing, and does nothing.
+    pub(crate) is_frozen: bool,
     pub(crate) arguments: Vec<String>,
     environment: Vec<String>,
 }
@@ -53,10 +55,12 @@ fn process(pid: Pid, mark: &[u8]) -> Option<Process> {
     let stat = fs::read_to_string(folder.join("stat")).ok()?;
     let (before, after) = stat.rsplit_once(") ")?;
     let (_, name) = before.split_once(" (")?;
-    let parent = after.split(' ').nth(1)?.parse().ok()?;
+    let mut after = after.split(' ');
+    let is_frozen = after.next()? == "T";
+    let parent = after.next()?.parse().ok()?;
     let (name, arguments, environment) =
         (name.to_owned(), strings(&arguments), strings(&environment));
-    Some(Process { pid, parent, name, arguments, environment })
+    Some(Process { pid, parent, name, is_frozen, arguments, environment })
 }
 
 fn strings(bytes: &[u8]) -> Vec<String> {
