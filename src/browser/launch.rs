@@ -74,7 +74,7 @@ pub(super) async fn firefox(
                 size.height.to_string().as_ref(),
             ]
             .into_iter()
-            .chain(page.judders.is_some().then_some(turns::ACCESS.as_ref()))
+            .chain(page.films.is_some().then_some(turns::ACCESS.as_ref()))
             .map(std::ffi::OsStr::to_owned)
             .collect(),
             env: [

@@ -4,6 +4,7 @@
 //! must not know what is done about it, nor anything of capture and upload.
 
 mod console;
+mod judder;
 mod launch;
 mod page;
 mod profile;
@@ -26,6 +27,7 @@ use crate::secret::scrub;
 
 pub(crate) use launch::{FIREFOX_MEND, GECKODRIVER_MEND};
 pub use page::Page;
+pub use turns::Films;
 
 /// A WebDriver session in the running Firefox.
 type Firefox = fantoccini::Client;

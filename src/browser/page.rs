@@ -3,15 +3,14 @@
 //! A page is ready when it has loaded with a good status, fills the display and
 //! has been painted. An error page of the browser is never ready.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use fantoccini::error::CmdError;
 use serde::Deserialize;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use url::Url;
 
-use super::turns::Turns;
+use super::turns::{Films, Turns};
 use super::{Browser, Error};
 use crate::config::Size;
 use crate::events::{Event, Failure, Stage, StopReason};
@@ -20,16 +19,29 @@ use crate::secret::{redact_url, scrub};
 /// How late a page may answer: a busy one on two cores is late, one that hangs never answers.
 const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How often the page has to show that it is alive.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How often the page has to show that it is alive, and how its films have fared.
+const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// The answer is late on purpose: one that is being waited for is refused at once when
 /// the page crashes, and not a heartbeat later. The browser's own page in the place of one that
 /// has crashed before answers at once, where its driver may ask it (`turns.rs`).
+///
+/// With it comes how many pictures of films the browser has not shown meanwhile, by its own count:
+/// of all films of the page and of frames that it may look into.
 const BEAT: &str = "
     const [wait, done] = arguments;
     const isCrashed = document.documentURI.startsWith('about:tabcrashed');
-    setTimeout(() => done(isCrashed), isCrashed ? 0 : wait);";
+    const films = (page) => [
+        ...page.querySelectorAll('video'),
+        ...[...page.querySelectorAll('iframe')].flatMap((frame) =>
+            frame.contentDocument ? films(frame.contentDocument) : []),
+    ];
+    const dropped = (film) => film.getVideoPlaybackQuality().droppedVideoFrames;
+    const before = films(document).map((film) => [film, dropped(film)]);
+    // A film that began anew counts anew.
+    const since = () => before.reduce(
+        (sum, [film, count]) => sum + Math.max(0, dropped(film) - count), 0);
+    setTimeout(() => done({ isCrashed, dropped: since() }), isCrashed ? 0 : wait);";
 
 const CRASHED: &str = "the browser shows a page of its own, as after a crash";
 
@@ -43,8 +55,9 @@ pub struct Page {
     /// It shows what goes on without it, so Firefox opens it as soon as it can. Any other
     /// page begins when it is opened, and is opened when it can be filmed.
     pub is_live: bool,
-    /// Told when its film judders; none where the page cares for its films itself.
-    pub judders: Option<Arc<Notify>>,
+    /// Where the pictures that its films lose are counted, and kept from getting lost; none
+    /// where the page cares for that itself.
+    pub films: Option<watch::Sender<Films>>,
     /// Wait for the page's own `START_RECORDING` as well.
     pub await_start_marker: bool,
     /// How often a second Firefox composes the page: once for each picture.
@@ -159,14 +172,15 @@ impl Browser {
 }
 
 /// Completes with the reason when the page stops answering.
-async fn silent(session: &fantoccini::Client, turns: &Turns) -> String {
+async fn silent(session: &fantoccini::Client, turns: &mut Turns) -> String {
     let millis = u64::try_from(HEARTBEAT.as_millis()).expect("a small constant");
     loop {
-        turns.mend(session).await;
         let beat = session.execute_async(BEAT, vec![millis.into()]);
         match tokio::time::timeout(HEARTBEAT + HEARTBEAT_DEADLINE, beat).await {
-            Ok(Ok(is_crashed)) if is_crashed == true => return CRASHED.into(),
-            Ok(Ok(_)) => {}
+            Ok(Ok(answer)) if answer["isCrashed"] == true => return CRASHED.into(),
+            Ok(Ok(answer)) => {
+                turns.note(answer["dropped"].as_u64().unwrap_or(0), session).await;
+            }
             // A page may navigate; then a question finds nobody. So it does while the browser's own
             // comes in the place of one that has crashed.
             Ok(Err(CmdError::Standard(error))) if error.error() == "javascript error" => {
@@ -281,7 +295,7 @@ mod tests {
             size: Size { width: 1280, height: 720 },
             timeout: Duration::from_secs(30),
             is_live: false,
-            judders: None,
+            films: None,
             await_start_marker: false,
             frame_rate: 30,
         }

@@ -38,7 +38,7 @@ mod tests {
                 size: crate::config::Size { width: 1280, height: 720 },
                 timeout: std::time::Duration::ZERO,
                 is_live,
-                judders: None,
+                films: None,
                 await_start_marker: false,
                 frame_rate: 30,
             };

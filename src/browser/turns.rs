@@ -1,19 +1,19 @@
 //! When the browser composes the page: its turns, one for each picture of the recording.
 //!
 //! A film's pictures become due at any time between two turns. Where that is just about a turn
-//! they are seen now in this one and now in the next, and the film judders. Then the turns are
-//! moved by half of the time between two. It must not know how judder is noticed.
+//! they are seen now in this one and now in the next, and the film judders: one picture stays for
+//! two turns and the next one is never seen (`judder.rs`). Then the turns are moved.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use fantoccini::error::CmdError;
 use fantoccini::wd::WebDriverCompatibleCommand;
-use futures_util::FutureExt;
+use serde::Serialize;
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use super::Page;
+use super::judder::Judder;
 use crate::secret::scrub;
 
 /// Without this Firefox lets no driver change a preference. With it whoever reaches the driver,
@@ -23,39 +23,64 @@ pub(super) const ACCESS: &str = "--remote-allow-system-access";
 /// How often a second, as Firefox calls it; it listens for changes.
 pub(super) const RATE: &str = "layout.frame_rate";
 
-/// With one turn more a second so long moves them by half of the time between two, whatever
-/// their rate: none is left out meanwhile, and no picture of a film either.
-const HALF: Duration = Duration::from_millis(500);
-
-/// Firefox does each at once.
+/// Firefox does it at once.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-const SET: &str = "Services.prefs.setIntPref(...arguments);";
+/// Firefox itself waits and sets it back: nobody's delay moves the turns further, and the page is
+/// asked on meanwhile.
+const MOVE: &str = "
+    const [name, rate, wait] = arguments;
+    Services.prefs.setIntPref(name, rate + 1);
+    setTimeout(() => Services.prefs.setIntPref(name, rate), wait);";
+
+/// How the films of a page fare.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Films {
+    /// Pictures that the browser never showed, by its own count.
+    pub dropped: u64,
+    /// So often its turns were moved because of that.
+    pub moves: u64,
+}
 
 #[derive(Debug)]
 pub(super) struct Turns {
-    judders: Option<Arc<Notify>>,
+    films: Option<watch::Sender<Films>>,
+    judder: Judder,
     rate: u32,
+    /// So often they were moved.
+    moves: u32,
+}
+
+/// Where the turns are after so many moves, in parts of the time between two: as far as can be
+/// from all places before, so that several films find one that is good for all in few moves.
+fn place(moves: u32) -> f64 {
+    f64::from(moves.reverse_bits()) / 2_f64.powi(32)
+}
+
+/// How long there has to be one turn more a second for the next move. Each turn then comes
+/// earlier by that part of the time between two, whatever their rate: none is left out meanwhile,
+/// and no picture of a film either.
+fn moving(moves: u32) -> Duration {
+    Duration::from_secs_f64((place(moves + 1) - place(moves)).rem_euclid(1.0))
 }
 
 impl Turns {
     pub(super) fn of(page: &Page) -> Self {
-        Self { judders: page.judders.clone(), rate: page.frame_rate }
+        let (films, rate) = (page.films.clone(), page.frame_rate);
+        Self { films, judder: Judder::default(), rate, moves: 0 }
     }
 
-    /// Moves the turns if the film judders. Where that fails it goes on juddering.
-    pub(super) async fn mend(&self, session: &fantoccini::Client) {
-        let judders = self.judders.as_ref();
-        if judders.and_then(|judders| judders.notified().now_or_never()).is_none() {
+    /// With each answer of the page: how many pictures its films have `dropped` since the last
+    /// one. Moves the turns if a film judders. Where that fails it goes on juddering.
+    pub(super) async fn note(&mut self, dropped: u64, session: &fantoccini::Client) {
+        let Some(films) = &self.films else { return };
+        films.send_modify(|films| films.dropped += dropped);
+        if !self.judder.step(dropped) {
             return;
         }
-        tracing::info!("the film of the page judders: the browser's turns are moved");
-        let moved = async {
-            self.set(self.rate + 1, session).await?;
-            tokio::time::sleep(HALF).await;
-            self.set(self.rate, session).await
-        };
-        let failed = match tokio::time::timeout(DEADLINE, moved).await {
+        films.send_modify(|films| films.moves += 1);
+        tracing::info!("a film of the page judders: the browser's turns are moved");
+        let failed = match tokio::time::timeout(DEADLINE, self.move_on(session)).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => scrub(&error.to_string()),
             Err(elapsed) => elapsed.to_string(),
@@ -63,12 +88,14 @@ impl Turns {
         tracing::warn!(error = failed, "the browser's turns may not have moved");
     }
 
-    async fn set(&self, rate: u32, session: &fantoccini::Client) -> Result<(), CmdError> {
+    async fn move_on(&mut self, session: &fantoccini::Client) -> Result<(), CmdError> {
+        let wait = u64::try_from(moving(self.moves).as_millis()).expect("a second at most");
+        self.moves = self.moves.wrapping_add(1);
         session.issue_cmd(Context("chrome")).await?;
-        let set = session.execute(SET, vec![RATE.into(), rate.into()]).await;
+        let moved = session.execute(MOVE, vec![RATE.into(), self.rate.into(), wait.into()]).await;
         // Whatever came of that, the page is asked next.
         session.issue_cmd(Context("content")).await?;
-        set.map(drop)
+        moved.map(drop)
     }
 }
 
@@ -87,5 +114,23 @@ impl WebDriverCompatibleCommand for Context {
 
     fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
         (http::Method::POST, Some(json!({ "context": self.0 }).to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_move_goes_as_far_as_can_be_from_where_the_turns_were() {
+        let mut place = 0;
+        let places: Vec<_> = (0..7)
+            .map(|moves| {
+                place = (place + moving(moves).as_millis()) % 1000;
+                place
+            })
+            .collect();
+        assert_eq!(places, [500, 250, 750, 125, 625, 375, 875]);
+        assert!(moving(u32::MAX - 1) < Duration::from_secs(1));
     }
 }

@@ -14,13 +14,12 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::Settings;
 use super::coder::{Coder, Ended};
 use super::grid::{Grid, Step, slot};
 use super::held::Held;
-use super::judder::Judder;
 use super::planar::Supply;
 use super::screen::{Error, Screen};
-use super::{Judders, Settings};
 use gstreamer as gst;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
@@ -37,7 +36,6 @@ pub(super) struct Counts {
     pub(super) captured: AtomicU64,
     pub(super) repeated: AtomicU64,
     pub(super) missed: AtomicU64,
-    pub(super) juddered: AtomicU64,
 }
 
 /// The grabbing thread. Dropping it ends the thread without ending the stream.
@@ -76,7 +74,6 @@ impl Grabber {
         pictures: Supply,
         coder: Coder,
         counts: Arc<Counts>,
-        judders: Option<Judders>,
         failed: impl FnOnce(Error) + Send + 'static,
     ) -> Result<Self, Error> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
@@ -90,16 +87,8 @@ impl Grabber {
         let orders_of_film = Arc::clone(&orders);
         let fps = settings.fps;
         let held = Held::new(fps);
-        let mut film = Film {
-            screen,
-            coder,
-            counts,
-            judders,
-            orders: orders_of_film,
-            fps,
-            held,
-            is_torn: false,
-        };
+        let mut film =
+            Film { screen, coder, counts, orders: orders_of_film, fps, held, is_torn: false };
         let thread = std::thread::Builder::new().name("grab".into()).spawn(move || {
             let is_finished = film.run().unwrap_or_else(|error| {
                 failed(error);
@@ -183,7 +172,6 @@ struct Film {
     screen: Screen,
     coder: Coder,
     counts: Arc<Counts>,
-    judders: Option<Judders>,
     orders: Arc<Orders>,
     fps: u32,
     held: Held<gst::Buffer>,
@@ -203,6 +191,13 @@ impl Film {
         counter.fetch_add(1, Ordering::Relaxed);
         self.held.put(picture, presentation);
         self.code()
+    }
+
+    /// Puts a picture into the last slot; one before it has been without until now.
+    fn put_last(&mut self, picture: gst::Buffer) {
+        self.counts.captured.fetch_add(1, Ordering::Relaxed);
+        self.counts.repeated.fetch_sub(1, Ordering::Relaxed);
+        self.held.put_last(picture);
     }
 
     /// Codes what has waited long enough.
@@ -266,7 +261,6 @@ impl Film {
         // When the page drew lately, before it is filmed.
         let mut before: VecDeque<Instant> = VecDeque::new();
         let mut hidden = false;
-        let mut judder = Judder::new(self.fps);
         let settle = nanos(SETTLE);
         let mut is_warm = false;
         loop {
@@ -284,7 +278,6 @@ impl Film {
                 self.wait(Some(settle))?;
                 continue;
             };
-            let mut waited_for = None;
             let ordered = if let Some(ordered) = ordered {
                 ordered
             } else {
@@ -319,48 +312,47 @@ impl Film {
                 grid.insert(Grid::beginning_with(self.fps, drawn, &before))
             };
             let settled = drawn.filter(|drawn| now - drawn >= settle);
-            let step = match grid.step(now, settled) {
+            let step = grid.step(now, settled, self.held.has_gap());
+            self.counts.missed.store(grid.missed(), Ordering::Relaxed);
+            let shown = match step {
                 Step::WaitUntil(until) => {
                     // What has settled waits for its time, and nothing else.
                     let settles = drawn.map(|drawn| drawn + settle).filter(|at| *at > now);
                     let until = settles.map_or(until, |settles| until.min(settles));
-                    waited_for = Some(until - now);
-                    None
+                    self.wait(Some(until - now))?;
+                    continue;
                 }
-                Step::Grab { presentation } => Some((presentation, true)),
-                Step::Repeat { presentation } => Some((presentation, false)),
-            };
-            if self.counts.missed.swap(grid.missed(), Ordering::Relaxed) != grid.missed() {
-                judder.interrupted();
-            }
-            let Some((presentation, grab)) = step else {
-                self.wait(waited_for)?;
-                continue;
-            };
-            if let Some(judders) = &self.judders
-                && judder.step(grab)
-            {
-                self.counts.juddered.fetch_add(1, Ordering::Relaxed);
-                judders.notify_one();
-            }
-            // If all memory waits for the encoder the last picture stands in, and what
-            // was drawn is still to be grabbed; so it does if nothing is different.
-            let memory = if grab { self.screen.lend() } else { None };
-            let picture = match memory {
-                Some(memory) => {
-                    drawn = None;
-                    let last = self.last().cloned();
-                    let picture = self.screen.grab(memory, last.as_ref())?;
-                    self.is_torn = false;
-                    picture
+                Step::GrabLast => {
+                    match self.grab(&mut drawn)? {
+                        Some(picture) => self.put_last(picture),
+                        // It is still to be grabbed.
+                        None if drawn.is_some() => self.wait(Some(settle))?,
+                        None => {}
+                    }
+                    continue;
                 }
-                None => None,
+                Step::Grab { presentation } => {
+                    let picture = self.grab(&mut drawn)?;
+                    self.show(picture, presentation)
+                }
+                Step::Repeat { presentation } => self.show(None, presentation),
             };
-            if self.show(picture.map(gst::Buffer::from_slice), presentation).is_err() {
+            if shown.is_err() {
                 // The pipeline has ended; it says why itself.
                 return Ok(false);
             }
         }
+    }
+
+    /// Takes what was `drawn`. If all memory waits for the encoder the last picture stands in, and
+    /// what was drawn is still to be grabbed; if nothing is different it stands in, too.
+    fn grab(&mut self, drawn: &mut Option<i64>) -> Result<Option<gst::Buffer>, Error> {
+        let Some(memory) = self.screen.lend() else { return Ok(None) };
+        *drawn = None;
+        let last = self.last().cloned();
+        let picture = self.screen.grab(memory, last.as_ref())?;
+        self.is_torn = false;
+        Ok(picture.map(gst::Buffer::from_slice))
     }
 
     /// Sleeps for `nanos`, or for ever, but not past an order or a drawing.
@@ -413,7 +405,7 @@ mod tests {
         let told = Arc::clone(&counts);
         let pictures = pipeline::supply(30, 1);
         let failed = |error| panic!("{error}");
-        let grabber = Grabber::start(&settings, pictures, coder, told, None, failed).unwrap();
+        let grabber = Grabber::start(&settings, pictures, coder, told, failed).unwrap();
         graph.set_state(gst::State::Playing).unwrap();
         let hangs = Duration::from_mins(1);
         let first = tokio::time::timeout(hangs, media.recv()).await.expect("it is not coded");

@@ -13,7 +13,6 @@ mod frame_buffer;
 mod glance;
 mod grid;
 mod held;
-mod judder;
 mod pace;
 pub(crate) mod pipeline;
 mod planar;
@@ -32,7 +31,7 @@ use gstreamer::glib;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use serde::Serialize;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::children::sound::SAMPLE_RATE;
@@ -122,9 +121,6 @@ pub enum Error {
 /// they suffice again.
 pub type Relief = watch::Sender<bool>;
 
-/// How whatever is filmed hears that its film judders.
-pub type Judders = Arc<Notify>;
-
 /// What goes from the capture to the writer.
 #[derive(Debug)]
 pub enum Media {
@@ -144,9 +140,6 @@ pub struct Pictures {
     pub repeated: u64,
     /// Slots of the frame rate that the file lacks, because time was short.
     pub missed: u64,
-    /// So often the film of a page was seen to judder, and the page was asked to be composed a
-    /// little earlier.
-    pub juddered: u64,
     /// In the file.
     pub encoded: u64,
     /// Of those, the ones whose coded form was used again, because the picture rested.
@@ -205,12 +198,11 @@ impl Sound {
 impl Capture {
     /// Builds the graph and sets it going with everything it grabs thrown away,
     /// so that clocks and servers have settled when the first picture counts. `relief` is
-    /// asked before pictures are coded with less effort; `judders` is told if a film does.
+    /// asked before pictures are coded with less effort.
     pub fn prepare(
         settings: &Settings,
         events: mpsc::UnboundedSender<Event>,
         relief: Option<Relief>,
-        judders: Option<Judders>,
     ) -> Result<(Self, mpsc::Receiver<Media>), Error> {
         gst::init().map_err(Error::Init)?;
         let graph = pipeline::build(settings)?;
@@ -231,7 +223,6 @@ impl Capture {
             pipeline::supply(settings.fps, settings.threads),
             coder,
             Arc::clone(&pictures),
-            judders,
             move |error| {
                 let failure = Failure::new(Stage::Display, scrub(&chain(&error)));
                 // The recording is over when nobody listens any more.
@@ -286,7 +277,6 @@ impl Capture {
             captured: load(&self.pictures.captured),
             repeated: load(&self.pictures.repeated),
             missed: load(&self.pictures.missed),
-            juddered: load(&self.pictures.juddered),
             encoded: load(&self.coder_counts.coded),
             coded_again: load(&self.coder_counts.coded_again),
             smaller_after: self.coder_counts.smaller_after.get().copied(),

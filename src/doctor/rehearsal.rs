@@ -134,7 +134,7 @@ async fn browse(tools: &Tools, dir: &Path, display: &Display, sound: &Sound) -> 
         size: SIZE,
         timeout: PAGE_TIMEOUT,
         is_live: false,
-        judders: None,
+        films: None,
         await_start_marker: false,
         frame_rate: FPS,
     };
@@ -168,11 +168,10 @@ async fn film(display: &Display, sound: &Sound) -> Finding {
             .map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX)),
     };
     let (sender, events) = mpsc::unbounded_channel();
-    let (capture, media) =
-        match blocking(move || Capture::prepare(&settings, sender, None, None)).await {
-            Ok(prepared) => prepared,
-            Err(error) => return Finding::problem(CAPTURE, scrub(&chain(&error)), ASK_LOG),
-        };
+    let (capture, media) = match blocking(move || Capture::prepare(&settings, sender, None)).await {
+        Ok(prepared) => prepared,
+        Err(error) => return Finding::problem(CAPTURE, scrub(&chain(&error)), ASK_LOG),
+    };
     capture.start();
     let filmed = both_tracks(media, events).await;
     blocking(move || drop(capture)).await;

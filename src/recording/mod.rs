@@ -23,12 +23,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp as Date;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use url::Url;
 
-use crate::browser::Page;
+use crate::browser::{Films, Page};
 use crate::capture::{self, Capture, Loudness, Pictures};
 use crate::children::process::dropped_are_gone;
 use crate::children::usage::Watch;
@@ -172,6 +172,8 @@ struct Driver<S> {
     preparing: Option<Preparing<S>>,
     /// What the page of a meeting has told.
     noted: Option<Noted>,
+    /// How the films of any other page fare.
+    films: Option<watch::Sender<Films>>,
     keeper: Option<Keeper>,
     capture: Option<Capture>,
     writer: Option<Writer>,
@@ -214,13 +216,14 @@ impl<S: PartStore> Driver<S> {
             Shown::Meeting(mut meeting) => (meeting.open(), Some(meeting)),
         };
         let noted = meeting.as_ref().map(Meeting::noted);
+        // A meeting's page keeps its pictures away from the browser's turns itself.
+        let films = noted.is_none().then(watch::Sender::<Films>::default);
         let page = Page {
             url,
             size: recording.size,
             timeout: recording.page_timeout,
             is_live: noted.is_some(),
-            // A meeting's page keeps its pictures away from the browser's turns itself.
-            judders: noted.is_none().then(Arc::default),
+            films: films.clone(),
             await_start_marker: recording.await_start_marker && noted.is_none(),
             frame_rate: recording.fps,
         };
@@ -241,6 +244,7 @@ impl<S: PartStore> Driver<S> {
             events,
             inbox,
             noted,
+            films,
             keeper: None,
             capture: None,
             writer: None,
@@ -445,6 +449,7 @@ impl<S: PartStore> Driver<S> {
                 phases: self.phases.begun_by(marks.prepared.unwrap_or(last)),
             },
             pictures,
+            films: self.films.as_ref().map(|films| *films.borrow()),
             sound: report::Sound {
                 frames: length.audio_samples,
                 gaps: sound_gaps,

@@ -183,10 +183,9 @@ async fn set(
     };
     // Loading GStreamer's plugins takes as long as starting a browser.
     let (phases, relief) = (show.phases.clone(), show.meeting.as_ref().map(Meeting::relief));
-    let judders = show.page.judders.clone();
     let mut capture = Pending::Starting(tokio::task::spawn_blocking(move || {
         let _phase = phases.begin("capture");
-        Capture::prepare(&settings, events, relief, judders)
+        Capture::prepare(&settings, events, relief)
             .map_err(|error| Failure::new(Stage::Capture, scrub(&chain(&error))))
     }));
     let browser = tokio::select! {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::machine::{End, Media, Outcome, Problem};
+use crate::browser::Films;
 use crate::capture::Pictures;
 use crate::children::usage::Usage;
 use crate::events::Blame;
@@ -34,6 +35,9 @@ pub struct Report {
     pub duration_seconds: f64,
     pub times: Times,
     pub pictures: Pictures,
+    /// Of a page that is no meeting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub films: Option<Films>,
     pub sound: Sound,
     pub upload: Upload,
     /// Of a meeting: who was there, who spoke, what was shown.

@@ -44,21 +44,27 @@ const RESTS: &str = "<!doctype html><body style='background: #c00000'><script>
         setTimeout(() => console.log('END_RECORDING'), 6300);
     }, 500);</script>";
 
-/// Draws in all of the browser's turns but every tenth, as a film whose pictures are due just
-/// about them, and is over when the turns have moved for good: by an eighth of the time between
-/// two or more, since the first second.
-const JUDDERS: &str = "<!doctype html><body><script>
+/// Has a film in a frame that drops a picture in every tenth of the browser's turns, as one whose
+/// pictures are due just about them, until the turns move; and is over when they have moved for
+/// good, by an eighth of the time between two or more, since the first second.
+const JUDDERS: &str = "<!doctype html><body>
+    <iframe srcdoc='<video></video>' style='width: 10px; height: 10px'></iframe><script>
     const TURN = 1000 / 30;
-    let turns = 0, first = 0, moved = 0;
+    let turns = 0, first = 0, moved = 0, dropped = 0;
     const turn = (now) => {
         const since = (now - first) / TURN;
         if (++turns === 30) first = now;
         if (turns > 30) moved = Math.abs(since - Math.round(since)) < 1 / 8 ? 0 : moved + 1;
         if (moved === 30) console.log('END_RECORDING');
-        if (turns % 10) document.body.style.background = `hsl(${turns} 50% 50%)`;
+        if (turns % 10 === 0 && moved === 0) dropped++;
+        document.body.style.background = `hsl(${turns} 50% 50%)`;
         requestAnimationFrame(turn);
     };
-    requestAnimationFrame(turn);</script>";
+    addEventListener('load', () => {
+        const film = document.querySelector('iframe').contentDocument.querySelector('video');
+        film.getVideoPlaybackQuality = () => ({ droppedVideoFrames: dropped });
+        requestAnimationFrame(turn);
+    });</script>";
 
 /// Goes to and fro between two sites, which Firefox gives a process each.
 const WANDERS: &str = "<!doctype html><script>
@@ -176,7 +182,8 @@ async fn where_a_film_judders_the_turns_of_the_browser_are_moved() {
     let report = site.run(command).await.report();
     assert_eq!(report["end"], json!({ "stopped": "page_ended" }), "{report}");
     assert_eq!(report["media"], "complete", "{report}");
-    assert_eq!(report["pictures"]["juddered"], 1, "{report}");
+    assert_eq!(report["films"]["moves"], 1, "{report}");
+    assert!(report["films"]["dropped"].as_u64().unwrap() >= 3, "{report}");
 }
 
 #[tokio::test]

@@ -14,11 +14,11 @@ const MAX_BINARY_BYTES: usize = 200_000;
 
 /// Pure modules, by prefix of the file, and all that their `use` lines may name.
 const PURE: [(&str, &[&str]); 23] = [
+    ("src/browser/judder.rs", &["std::collections::VecDeque"]),
     ("src/capture/areas.rs", &["crate::config::Size"]),
     ("src/capture/drift.rs", &[]),
     ("src/capture/grid.rs", &[]),
     ("src/capture/held.rs", &["std::collections::VecDeque"]),
-    ("src/capture/judder.rs", &["std::collections::VecDeque"]),
     ("src/capture/pace.rs", &[]),
     ("src/capture/rest.rs", &["crate::media"]),
     ("src/media.rs", &["std", "bytes"]),
