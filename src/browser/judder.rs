@@ -4,16 +4,20 @@
 //! Where that is just about a turn, one picture is seen twice and the next one never, again and
 //! again, until one of both moves.
 //!
-//! Pure: it is told how many pictures were never seen. It must not know what is done about it.
+//! Pure: it is told how many pictures of each film were never seen. It must not know what is done about it.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 /// So many answers of the page are looked at: three seconds.
 const ANSWERS: usize = 6;
 
-/// So many pictures in that are no chance, if not all at once: the machine may stall.
-const DROPPED: u64 = 3;
-const AT_ONCE: usize = 1;
+/// So many of those that tell of a film that drops a few pictures are no chance.
+const TIMES: usize = 2;
+
+/// In half a second. More are dropped by a film that has more pictures than there are turns, and
+/// where the machine stalls.
+const A_FEW: RangeInclusive<u64> = 1..=3;
 
 /// For so many answers what was done about it is to help: a second.
 const PATIENCE: u32 = 2;
@@ -24,8 +28,8 @@ const CALM: u32 = 20;
 
 #[derive(Debug)]
 pub(super) struct Judder {
-    /// How many were dropped by each of the last answers.
-    dropped: VecDeque<u64>,
+    /// Which of the last answers told of such a film.
+    answers: VecDeque<bool>,
     /// Answers since it was told that a film judders.
     told: u32,
     /// So many of those have to be.
@@ -34,20 +38,21 @@ pub(super) struct Judder {
 
 impl Default for Judder {
     fn default() -> Self {
-        Self { dropped: VecDeque::new(), told: u32::MAX, patience: PATIENCE }
+        Self { answers: VecDeque::new(), told: u32::MAX, patience: PATIENCE }
     }
 }
 
 impl Judder {
-    /// With each answer: how many pictures were `dropped` since the last one. Tells whether a film
-    /// judders and something is to be done about it.
-    pub(super) fn step(&mut self, dropped: u64) -> bool {
+    /// With each answer: how many pictures each film has `dropped` since the last one. Tells
+    /// whether one judders and something is to be done about it.
+    pub(super) fn step(&mut self, dropped: &[u64]) -> bool {
         self.told = self.told.saturating_add(1);
-        if self.dropped.len() == ANSWERS {
-            self.dropped.pop_front();
+        if self.answers.len() == ANSWERS {
+            self.answers.pop_front();
         }
-        self.dropped.push_back(dropped);
-        if self.told < self.patience || !self.is_seen() {
+        self.answers.push_back(dropped.iter().any(|dropped| A_FEW.contains(dropped)));
+        let times = self.answers.iter().filter(|is_such| **is_such).count();
+        if self.told < self.patience || times < TIMES {
             return false;
         }
         self.patience = if self.told < self.patience.saturating_add(CALM) {
@@ -56,13 +61,8 @@ impl Judder {
             PATIENCE
         };
         self.told = 0;
-        self.dropped.clear();
+        self.answers.clear();
         true
-    }
-
-    fn is_seen(&self) -> bool {
-        let times = self.dropped.iter().filter(|dropped| **dropped > 0).count();
-        times > AT_ONCE && self.dropped.iter().sum::<u64>() >= DROPPED
     }
 }
 
@@ -72,23 +72,23 @@ mod tests {
 
     /// With which of so many answers it was told that a film judders.
     fn told(judder: &mut Judder, answers: usize, dropped: impl Fn(usize) -> u64) -> Vec<usize> {
-        (0..answers).filter(|answer| judder.step(dropped(*answer))).collect()
+        // Beside it is a film that fares well.
+        (0..answers).filter(|answer| judder.step(&[0, dropped(*answer)])).collect()
     }
 
     #[test]
     fn a_film_that_drops_pictures_again_and_again_judders() {
-        for (per_answer, every, first) in [(2, 1, 1), (1, 1, 2), (1, 2, 4), (2, 3, 3)] {
-            let dropped = |answer| if answer % every == 0 { per_answer } else { 0 };
-            let told = told(&mut Judder::default(), 12, dropped);
-            assert_eq!(told.first(), Some(&first), "{per_answer} every {every}: {told:?}");
+        for every in [1, 2, 5] {
+            let told = told(&mut Judder::default(), 12, |answer| u64::from(answer % every == 0));
+            assert_eq!(told.first(), Some(&every), "{every}: {told:?}");
         }
     }
 
     #[test]
-    fn a_stall_and_a_picture_here_and_there_may_have_any_cause() {
-        for (at_once, every) in [(0, 1), (20, 6), (1, 3), (2, 10)] {
-            let dropped = |answer| if answer % every == 0 { at_once } else { 0 };
-            assert_eq!(told(&mut Judder::default(), 10_000, dropped), [0; 0], "{at_once}, {every}");
+    fn a_picture_here_and_there_and_a_film_of_more_pictures_than_turns_are_no_judder() {
+        for (dropped, every) in [(0, 1), (3, ANSWERS), (15, 1)] {
+            let dropped = |answer| if answer % every == 0 { dropped } else { 0 };
+            assert_eq!(told(&mut Judder::default(), 10_000, dropped), [0; 0], "every {every}");
         }
     }
 

@@ -26,8 +26,8 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 /// the page crashes, and not a heartbeat later. The browser's own page in the place of one that
 /// has crashed before answers at once, where its driver may ask it (`turns.rs`).
 ///
-/// With it comes how many pictures of films the browser has not shown meanwhile, by its own count:
-/// of all films of the page and of frames that it may look into.
+/// With it comes how many pictures of each film the browser has not shown meanwhile, by its own
+/// count: of all films of the page and of frames that it may look into.
 const BEAT: &str = "
     const [wait, done] = arguments;
     const isCrashed = document.documentURI.startsWith('about:tabcrashed');
@@ -36,11 +36,13 @@ const BEAT: &str = "
         ...[...page.querySelectorAll('iframe')].flatMap((frame) =>
             frame.contentDocument ? films(frame.contentDocument) : []),
     ];
-    const dropped = (film) => film.getVideoPlaybackQuality().droppedVideoFrames;
+    const dropped = (film) => {
+        // A page may have put something of its own in its place.
+        try { return film.getVideoPlaybackQuality().droppedVideoFrames; } catch { return 0; }
+    };
     const before = films(document).map((film) => [film, dropped(film)]);
     // A film that began anew counts anew.
-    const since = () => before.reduce(
-        (sum, [film, count]) => sum + Math.max(0, dropped(film) - count), 0);
+    const since = () => before.map(([film, count]) => Math.max(0, dropped(film) - count));
     setTimeout(() => done({ isCrashed, dropped: since() }), isCrashed ? 0 : wait);";
 
 const CRASHED: &str = "the browser shows a page of its own, as after a crash";
@@ -179,7 +181,8 @@ async fn silent(session: &fantoccini::Client, turns: &mut Turns) -> String {
         match tokio::time::timeout(HEARTBEAT + HEARTBEAT_DEADLINE, beat).await {
             Ok(Ok(answer)) if answer["isCrashed"] == true => return CRASHED.into(),
             Ok(Ok(answer)) => {
-                turns.note(answer["dropped"].as_u64().unwrap_or(0), session).await;
+                let dropped = serde_json::from_value::<Vec<u64>>(answer["dropped"].clone());
+                turns.note(&dropped.unwrap_or_default(), session).await;
             }
             // A page may navigate; then a question finds nobody. So it does while the browser's own
             // comes in the place of one that has crashed.

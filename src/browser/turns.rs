@@ -70,11 +70,11 @@ impl Turns {
         Self { films, judder: Judder::default(), rate, moves: 0 }
     }
 
-    /// With each answer of the page: how many pictures its films have `dropped` since the last
+    /// With each answer of the page: how many pictures each film has `dropped` since the last
     /// one. Moves the turns if a film judders. Where that fails it goes on juddering.
-    pub(super) async fn note(&mut self, dropped: u64, session: &fantoccini::Client) {
+    pub(super) async fn note(&mut self, dropped: &[u64], session: &fantoccini::Client) {
         let Some(films) = &self.films else { return };
-        films.send_modify(|films| films.dropped += dropped);
+        films.send_modify(|films| films.dropped += dropped.iter().sum::<u64>());
         if !self.judder.step(dropped) {
             return;
         }

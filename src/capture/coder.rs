@@ -520,7 +520,7 @@ mod tests {
         pipeline.set_state(gst::State::Playing).unwrap();
         let stay = || false;
         if later.is_some() {
-            let pool = Pool::new(Supply { ready: 1, spare: 0 }, 320 * 180 * 3 / 2);
+            let pool = Pool::new(Supply { ready: 1, spare: 0 }, 320 * 180 * 3 / 2).unwrap();
             coder.warm_up(pool.lend().unwrap());
         }
         for number in 0..slots {

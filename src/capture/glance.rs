@@ -71,7 +71,7 @@ mod tests {
     /// A dozen pictures through the memory of two: one is being taken, and one is being made.
     /// Returns how bright they are.
     fn push(source: &gst_app::AppSrc) -> Vec<u8> {
-        let pool = Pool::new(Supply { ready: 2, spare: 0 }, LEN);
+        let pool = Pool::new(Supply { ready: 2, spare: 0 }, LEN).unwrap();
         let shades: Vec<u8> = (2..14).map(|number| number * 16).collect();
         let patience = Instant::now() + Duration::from_secs(20);
         for (number, shade) in (0..).zip(&shades) {

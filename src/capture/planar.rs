@@ -1,8 +1,10 @@
 //! Pictures as the encoder takes them, I420 in BT.709's limited range: their memory,
 //! and how the screen's pixels get into them. It must not know when one is taken.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use memmap2::MmapMut;
 use pixels::Pixel;
 
 use super::areas::Area;
@@ -62,12 +64,29 @@ impl Layout {
     }
 }
 
-/// A fixed number of pictures' memory, lent out and given back. What came back last is lent
-/// first: what is never needed stays a promise of the system's.
-#[derive(Debug)]
-pub(super) struct Pool(Free);
+/// So many pictures are lent out between two looks at what nobody needs: a minute of a page that
+/// moves.
+const LENDINGS: u32 = 1800;
 
-type Free = Arc<Mutex<Vec<Vec<u8>>>>;
+/// A fixed number of pictures' memory, lent out and given back. What came back last is lent
+/// first, and what was not needed for long goes back to the system.
+#[derive(Debug)]
+pub(super) struct Pool(Arc<Mutex<Free>>);
+
+/// What nobody has.
+#[derive(Debug)]
+struct Free {
+    /// Bytes of a picture.
+    len: usize,
+    memory: Vec<MmapMut>,
+    /// So many more may be asked of the system, now and if nobody has any.
+    spare: usize,
+    most_spare: usize,
+    /// How many were lent out since the last look at what nobody needs, and the fewest that were
+    /// free meanwhile.
+    lendings: u32,
+    fewest: usize,
+}
 
 /// How many pictures a pool has.
 #[derive(Clone, Copy, Debug)]
@@ -81,44 +100,78 @@ pub(super) struct Supply {
 /// The memory of one picture. Going back to its pool is its `Drop`.
 #[derive(Debug)]
 pub(super) struct Picture {
-    bytes: Vec<u8>,
-    pool: Free,
+    /// Until then.
+    bytes: Option<MmapMut>,
+    pool: Arc<Mutex<Free>>,
 }
 
 impl Pool {
     /// Of pictures of `len` bytes.
-    pub(super) fn new(Supply { ready, spare }: Supply, len: usize) -> Self {
-        // Zeros would not be written.
-        let fills = std::iter::repeat_n(0, spare).chain(std::iter::repeat_n(16, ready));
-        Self(Arc::new(Mutex::new(fills.map(|fill| vec![fill; len]).collect())))
+    pub(super) fn new(Supply { ready, spare }: Supply, len: usize) -> io::Result<Self> {
+        let memory = || -> io::Result<MmapMut> {
+            let mut memory = MmapMut::map_anon(len)?;
+            // A promise of the system's until something is written.
+            memory.fill(16);
+            Ok(memory)
+        };
+        let memory: Vec<_> = (0..ready).map(|_| memory()).collect::<Result<_, _>>()?;
+        let (most_spare, fewest) = (spare, ready);
+        let free = Free { len, memory, spare, most_spare, lendings: 0, fewest };
+        Ok(Self(Arc::new(Mutex::new(free))))
     }
 
     /// A free picture with whatever was in it, unless all are lent out.
     pub(super) fn lend(&self) -> Option<Picture> {
-        let bytes = locked(&self.0).pop()?;
-        Some(Picture { bytes, pool: Arc::clone(&self.0) })
+        let bytes = locked(&self.0).lend()?;
+        Some(Picture { bytes: Some(bytes), pool: Arc::clone(&self.0) })
     }
 }
 
-fn locked(free: &Free) -> MutexGuard<'_, Vec<Vec<u8>>> {
+impl Free {
+    fn lend(&mut self) -> Option<MmapMut> {
+        let bytes = match self.memory.pop() {
+            Some(bytes) => bytes,
+            None if self.spare > 0 => {
+                // A system without memory is as a pool without any.
+                let bytes = MmapMut::map_anon(self.len).ok()?;
+                self.spare -= 1;
+                bytes
+            }
+            None => return None,
+        };
+        self.fewest = self.fewest.min(self.memory.len());
+        self.lendings += 1;
+        if self.lendings == LENDINGS {
+            let unneeded = self.fewest.min(self.most_spare - self.spare);
+            // What is lent last is what nobody had.
+            self.memory.drain(..unneeded);
+            self.spare += unneeded;
+            self.lendings = 0;
+            self.fewest = self.memory.len();
+        }
+        Some(bytes)
+    }
+}
+
+fn locked(free: &Mutex<Free>) -> MutexGuard<'_, Free> {
     free.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl AsRef<[u8]> for Picture {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.as_deref().unwrap_or_default()
     }
 }
 
 impl AsMut<[u8]> for Picture {
     fn as_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        self.bytes.as_deref_mut().unwrap_or_default()
     }
 }
 
 impl Drop for Picture {
     fn drop(&mut self) {
-        locked(&self.pool).push(std::mem::take(&mut self.bytes));
+        locked(&self.pool).memory.extend(self.bytes.take());
     }
 }
 
@@ -176,12 +229,33 @@ mod tests {
 
     #[test]
     fn a_picture_goes_back_to_its_pool_and_outlives_it() {
-        let pool = Pool::new(Supply { ready: 0, spare: 1 }, 16);
+        let pool = Pool::new(Supply { ready: 0, spare: 1 }, 16).unwrap();
         let picture = pool.lend().unwrap();
         assert!(pool.lend().is_none(), "it is lent out");
         drop(picture);
         let picture = pool.lend().unwrap();
         drop(pool);
         assert_eq!(picture.as_ref().len(), 16);
+    }
+
+    #[test]
+    fn memory_that_nobody_needed_for_a_minute_is_given_back() {
+        let pool = Pool::new(Supply { ready: 2, spare: 4 }, 16).unwrap();
+        let lent = || -> Vec<_> { std::iter::from_fn(|| pool.lend()).collect() };
+        let at_once = |count: usize| drop((0..count).map(|_| pool.lend()).collect::<Vec<_>>());
+        let has = || locked(&pool.0).memory.len();
+        assert_eq!(has(), 2);
+        assert_eq!(lent().len(), 6);
+        assert_eq!(has(), 6, "it may be needed again");
+        // Each two look once; the first of them knows of the burst.
+        for expected in [6, 3, 3] {
+            (0..LENDINGS / 3).for_each(|_| at_once(3));
+            assert_eq!(has(), expected);
+        }
+        for expected in [3, 2, 2] {
+            (0..LENDINGS).for_each(|_| at_once(1));
+            assert_eq!(has(), expected, "what was ready stays");
+        }
+        assert_eq!(lent().len(), 6);
     }
 }

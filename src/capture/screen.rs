@@ -38,6 +38,8 @@ pub enum Error {
     Ids(#[from] x11rb::errors::ReplyOrIdError),
     #[error("the display's frame buffer {} cannot be read", path.display())]
     FrameBuffer { path: PathBuf, source: std::io::Error },
+    #[error("there is no memory for the pictures")]
+    Memory(#[source] std::io::Error),
     #[error("the display could not be waited for")]
     Wait(#[from] std::io::Error),
 }
@@ -122,7 +124,7 @@ impl Screen {
         let frame_buffer = FrameBuffer::open(frame_buffer, size)
             .map_err(|source| Error::FrameBuffer { path: frame_buffer.into(), source })?;
         let layout = Layout::new(size);
-        let pool = Pool::new(pictures, layout.len);
+        let pool = Pool::new(pictures, layout.len).map_err(Error::Memory)?;
         Ok(Self {
             connection,
             size,

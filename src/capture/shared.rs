@@ -8,42 +8,22 @@
 use std::fs::File;
 use std::io;
 
-use rustix::mm::{MapFlags, ProtFlags};
+use memmap2::Mmap;
 
 /// One mapped file, which is not made shorter.
 #[derive(Debug)]
-pub(super) struct Shared {
-    start: *const u8,
-    len: usize,
-}
-
-// SAFETY: the mapping is owned: only whoever has it reads it, and it is unmapped
-// once, by whichever thread drops it.
-unsafe impl Send for Shared {}
+pub(super) struct Shared(Mmap);
 
 impl Shared {
     pub(super) fn map(file: &File) -> io::Result<Self> {
-        let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-        let (protection, flags) = (ProtFlags::READ, MapFlags::SHARED);
-        // SAFETY: a new mapping at an address of the kernel's choice touches no other.
-        let start =
-            unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, protection, flags, file, 0)? };
-        Ok(Self { start: start.cast(), len })
+        // SAFETY: the X server, the only one who writes there, has been told to serve nobody else
+        // whenever it is read (`screen.rs`), and does not make it shorter.
+        unsafe { Mmap::map(file) }.map(Self)
     }
 
     /// What is in it, for whoever keeps the X server from drawing meanwhile.
     pub(super) fn at_rest(&self) -> &[u8] {
-        // SAFETY: `start` is a live mapping of `len` bytes. The X server, the only one who
-        // writes there, has been told to serve nobody else (`screen.rs`).
-        unsafe { std::slice::from_raw_parts(self.start, self.len) }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // SAFETY: it was mapped with this length, and no slice of it is left.
-        let unmapped = unsafe { rustix::mm::munmap(self.start.cast_mut().cast(), self.len) };
-        debug_assert!(unmapped.is_ok(), "{unmapped:?}");
+        &self.0
     }
 }
 

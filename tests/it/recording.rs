@@ -45,10 +45,13 @@ const RESTS: &str = "<!doctype html><body style='background: #c00000'><script>
     }, 500);</script>";
 
 /// Has a film in a frame that drops a picture in every tenth of the browser's turns, as one whose
-/// pictures are due just about them, until the turns move; and is over when they have moved for
-/// good, by an eighth of the time between two or more, since the first second.
+/// pictures are due just about them, until the turns move, beside one that does not tell; and is
+/// over when they have moved for good, by an eighth of the time between two or more, since the
+/// first second.
 const JUDDERS: &str = "<!doctype html><body>
-    <iframe srcdoc='<video></video>' style='width: 10px; height: 10px'></iframe><script>
+    <iframe srcdoc='<video></video>' style='width: 10px; height: 10px'></iframe>
+    <video></video><script>
+    document.querySelector('video').getVideoPlaybackQuality = () => { throw Error('no'); };
     const TURN = 1000 / 30;
     let turns = 0, first = 0, moved = 0, dropped = 0;
     const turn = (now) => {

@@ -14,7 +14,7 @@ const MAX_BINARY_BYTES: usize = 200_000;
 
 /// Pure modules, by prefix of the file, and all that their `use` lines may name.
 const PURE: [(&str, &[&str]); 23] = [
-    ("src/browser/judder.rs", &["std::collections::VecDeque"]),
+    ("src/browser/judder.rs", &["std::collections::VecDeque", "std::ops::RangeInclusive"]),
     ("src/capture/areas.rs", &["crate::config::Size"]),
     ("src/capture/drift.rs", &[]),
     ("src/capture/grid.rs", &[]),
