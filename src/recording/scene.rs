@@ -144,6 +144,12 @@ impl Scene {
         let (rest, resting) = oneshot::channel();
         let (started, groups) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
+            let kept = async {
+                let event = self.over(curtain, &started).await;
+                // The recording is over when nobody listens any more.
+                let _ = events.send(event);
+                std::future::pending::<()>().await;
+            };
             tokio::select! {
                 biased;
                 _ = &mut cleared => {}
@@ -151,11 +157,7 @@ impl Scene {
                     self.browser.freeze();
                     let _ = cleared.await;
                 }
-                event = self.over(curtain, &started) => {
-                    // The recording is over when nobody listens any more.
-                    let _ = events.send(event);
-                    let _ = cleared.await;
-                }
+                () = kept => {}
             }
             self.close().await;
         });

@@ -27,9 +27,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::support::film::Film;
+use crate::support::pages::{Answer, Pages};
 use crate::support::proxy::{Fault, Proxy, Weather};
 use crate::support::ranges::Player;
-use crate::support::recorder::{RECORDING, Site};
+use crate::support::recorder::{RECORDING, Running, Site};
 use crate::support::servers::{ACCESS_KEY, EncryptingStore, SECRET_KEY, client};
 use crate::support::{HANGS, until};
 
@@ -238,19 +239,57 @@ async fn a_killed_recorder_loses_what_was_not_checkpointed_and_no_more() {
     assert!(ended.log.contains("neither an open upload nor an object"), "{}", ended.log);
 }
 
+/// A server of the site's folder, and a way to it that may be cut.
+async fn server(site: &Site) -> (Server, Proxy) {
+    let ours = Credentials { access_key: "film".into(), secret_key: "secret".into() };
+    let server = Server::start(&site.output(), ours).await.unwrap();
+    let proxy = Proxy::start(&server.endpoint(), 1).await;
+    (server, proxy)
+}
+
+/// Lets the command use such a server.
+fn with(mut command: Command, endpoint: &str) -> Command {
+    command
+        .args(["--bucket", BUCKET, "--s3-endpoint", endpoint])
+        .env("AWS_ACCESS_KEY_ID", "film")
+        .env("AWS_SECRET_ACCESS_KEY", "secret");
+    command
+}
+
+/// Completes when the browser is there and does nothing any more.
+async fn browser_rests(recorder: &Running) {
+    until("a browser that does nothing any more", || {
+        let processes = recorder.processes();
+        let mut browser = processes.iter().filter(|process| process.name.contains("firefox"));
+        let first = browser.next().expect("the browser is there until the file is closed");
+        (first.is_frozen && browser.all(|process| process.is_frozen)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_browser_whose_page_is_over_takes_no_processor_from_what_is_left_to_do() {
+    let site = Site::new().await;
+    let (server, proxy) = server(&site).await;
+    let ends = "<script>setTimeout(() => console.log('END_RECORDING'), 3000)</script>";
+    let pages = Pages::serve(Answer::Html(ends)).await;
+    let command = site.recorder(&["--url", &pages.url(), "--key", "film.mp4", "--size", "640x360"]);
+    let mut recorder = site.start(with(command, &proxy.endpoint));
+    recorder.logged(RECORDING).await;
+    proxy.set(Weather::Away);
+    recorder.logged(r#""state":"Finishing""#).await;
+    browser_rests(&recorder).await;
+    proxy.set(Weather::Fine);
+    let ended = recorder.ended().await;
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
+    assert_eq!(ended.report()["end"]["stopped"], "page_ended");
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_stop_while_the_store_is_away_keeps_the_film_on_disk() {
     let site = Site::new().await;
-    let ours = || Credentials { access_key: "film".into(), secret_key: "secret".into() };
-    let server = Server::start(&site.output(), ours()).await.unwrap();
-    let proxy = Proxy::start(&server.endpoint(), 1).await;
-    let with = |mut command: Command, endpoint: &str| {
-        command
-            .args(["--bucket", BUCKET, "--s3-endpoint", endpoint])
-            .env("AWS_ACCESS_KEY_ID", "film")
-            .env("AWS_SECRET_ACCESS_KEY", "secret");
-        command
-    };
+    let (server, proxy) = server(&site).await;
     let page = concat!("file://", env!("CARGO_MANIFEST_DIR"), "/src/local/testpage.html");
     let command = site.recorder(&["--url", page, "--key", "film.mp4", "--size", "640x360"]);
     let mut recorder = site.start(with(command, &proxy.endpoint));
@@ -259,13 +298,7 @@ async fn a_stop_while_the_store_is_away_keeps_the_film_on_disk() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     recorder.signal(Signal::TERM);
     recorder.logged(r#""state":"Finishing""#).await;
-    until("a browser that does nothing any more", || {
-        let processes = recorder.processes();
-        let mut browser = processes.iter().filter(|process| process.name.contains("firefox"));
-        let first = browser.next().expect("the browser is there until the file is closed");
-        (first.is_frozen && browser.all(|process| process.is_frozen)).then_some(())
-    })
-    .await;
+    browser_rests(&recorder).await;
     // Not to wait for the deadline.
     recorder.signal(Signal::TERM);
     let ended = recorder.ended_with_leftovers().await;
