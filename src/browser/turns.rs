@@ -39,7 +39,7 @@ pub struct Films {
     /// Pictures that the browser never showed, by its own count.
     pub dropped: u64,
     /// So often its turns were moved because of that.
-    pub moves: u64,
+    pub moves: u32,
 }
 
 #[derive(Debug)]
@@ -47,8 +47,6 @@ pub(super) struct Turns {
     films: Option<watch::Sender<Films>>,
     judder: Judder,
     rate: u32,
-    /// So often they were moved.
-    moves: u32,
 }
 
 /// Where the turns are after so many moves, in parts of the time between two: as far as can be
@@ -67,7 +65,7 @@ fn moving(moves: u32) -> Duration {
 impl Turns {
     pub(super) fn of(page: &Page) -> Self {
         let (films, rate) = (page.films.clone(), page.frame_rate);
-        Self { films, judder: Judder::default(), rate, moves: 0 }
+        Self { films, judder: Judder::default(), rate }
     }
 
     /// With each answer of the page: how many pictures each film has `dropped` since the last
@@ -78,9 +76,10 @@ impl Turns {
         if !self.judder.step(dropped) {
             return;
         }
-        films.send_modify(|films| films.moves += 1);
+        let wait = moving(films.borrow().moves);
+        films.send_modify(|films| films.moves = films.moves.saturating_add(1));
         tracing::info!("a film of the page judders: the browser's turns are moved");
-        let failed = match tokio::time::timeout(DEADLINE, self.move_on(session)).await {
+        let failed = match tokio::time::timeout(DEADLINE, self.move_for(wait, session)).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => scrub(&error.to_string()),
             Err(elapsed) => elapsed.to_string(),
@@ -88,9 +87,8 @@ impl Turns {
         tracing::warn!(error = failed, "the browser's turns may not have moved");
     }
 
-    async fn move_on(&mut self, session: &fantoccini::Client) -> Result<(), CmdError> {
-        let wait = u64::try_from(moving(self.moves).as_millis()).expect("a second at most");
-        self.moves = self.moves.wrapping_add(1);
+    async fn move_for(&self, wait: Duration, session: &fantoccini::Client) -> Result<(), CmdError> {
+        let wait = u64::try_from(wait.as_millis()).expect("a second at most");
         session.issue_cmd(Context("chrome")).await?;
         let moved = session.execute(MOVE, vec![RATE.into(), self.rate.into(), wait.into()]).await;
         // Whatever came of that, the page is asked next.

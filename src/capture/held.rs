@@ -1,6 +1,7 @@
 //! Pictures wait a moment before they are coded, so that the last ones can still be
 //! left out: that a page is lost is known just after the browser has drawn
-//! something else in its place.
+//! something else in its place. Meanwhile a late picture can still get the slot that it was
+//! drawn for (`grid.rs`).
 //!
 //! Pure: it must not know what a picture is, nor why one is left out.
 
