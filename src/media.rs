@@ -3,6 +3,8 @@
 //! Pure vocabulary, shared by capture (which makes samples) and the muxer
 //! (which writes them). It must not know GStreamer, MP4 or S3.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
 /// Which of the two tracks of a recording a sample belongs to.
@@ -33,6 +35,15 @@ impl Timestamp {
 }
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
+
+/// Where in a recording is what its page draws, by one of its pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rhythm {
+    /// When the page draws such a picture, as a mean of the last ones.
+    pub drawn: Instant,
+    /// What is heard now is played while it is shown.
+    pub shown: Instant,
+}
 
 /// One encoded picture (an access unit in length-prefixed AVC form) or one
 /// encoded frame of sound (a raw AAC frame without ADTS header).

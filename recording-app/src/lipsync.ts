@@ -17,13 +17,20 @@ export const SOUND_HOLD_MS = 76;
 const EITHER_WAY_MS = 24;
 
 /**
- * From its buffer sound has farther to go than a picture has from its turn of the browser, by
- * so much, in ms. Measured (docs/encoding.md): Firefox has 34 ms of sound on their way to the
- * recorder's sound server; the rest is that a turn takes less than the half slot by which the
- * recorder shows a picture before it was drawn. Not read at run time: an `AudioContext` alone
- * tells it, and of 18 meetings in which one did, one stood still for some seconds.
+ * From its buffer sound goes so far until it is in the recording, in ms. Measured
+ * (docs/encoding.md). Not read at run time: an `AudioContext` alone tells most of it, and of 18
+ * meetings in which one did, one stood still for some seconds.
  */
-export const FARTHER_MS = 38;
+const SOUND_WAY_MS = 33;
+
+/** So long after its turn a picture is shown, in ms, as long as nobody tells. */
+const SHOWN_AFTER_MS = -8;
+
+/** Of so many times that were told the middle one counts. */
+const TOLD = 5;
+
+/** From its buffer sound has so much farther to go than a picture from its turn, at first. */
+export const FARTHER_MS = SOUND_WAY_MS - SHOWN_AFTER_MS;
 
 /** Neither waits longer for the other: who has such a connection is late anyway. */
 const LONGEST_HOLD_MS = 500;
@@ -35,8 +42,20 @@ const LONGEST_HOLD_MS = 500;
 const LEAST_STEP_MS = { sound: 3, pictures: 12 };
 const MOST_STEP_MS = 20;
 
-/** This part of what sound and pictures are apart is made up for in one reading. */
-const PART = 0.5;
+/**
+ * The browser's buffer leaves the sound alone as long as it has between three quarters of its
+ * target and 20 ms more, while some 10 ms have left it and are not played yet (`DecisionLogic`
+ * of WebRTC's NetEq). What is in the middle of that stays where it is.
+ */
+const LEFT_ALONE = { from: 0.75, middleMs: 20 };
+
+/**
+ * Sound that is so far from where it should be, at the edge of what is left alone, is pushed until
+ * it is near, by a target so much beyond. It moves in steps of up to 15 ms.
+ */
+const FAR_MS = 10;
+const NEAR_MS = 6;
+const PUSH_MS = 12;
 
 /** Readings for which the sound waits for a picture that was slow, and may be so again. */
 const MEMORY = 30;
@@ -59,7 +78,7 @@ const NOTHING: Buffered = { delay: 0, count: 0, least: 0, processing: 0, decoded
 
 /** What is to be in step, in ms. */
 export interface Hold {
-  /** How long the sound is to be held. */
+  /** The target of the sound's buffer. */
   sound: number;
   /** How old pictures should be when they are seen, half a turn either way. */
   pictures: number;
@@ -69,10 +88,29 @@ export class LipSync {
   private readonly before = new Map<string, Buffered>();
   /** How long the slowest picture took, in the last readings. */
   private readonly slowest: number[] = [];
-  private held: Hold = { sound: SOUND_HOLD_MS, pictures: SOUND_HOLD_MS + FARTHER_MS };
+  /** How long after their turns pictures were shown, as it was told lately. */
+  private readonly after: number[] = [];
+  /** Which way the sound is pushed: its sign. */
+  private push = 0;
+  /** How long sound should stay in its buffer. */
+  private stay = SOUND_HOLD_MS;
+  private held: Hold = { sound: target(SOUND_HOLD_MS), pictures: SOUND_HOLD_MS + FARTHER_MS };
 
   get hold(): Hold {
     return this.held;
+  }
+
+  /** How long after its turn a picture is shown, if that was told. */
+  shown(after: number | undefined): void {
+    if (after !== undefined) {
+      this.after.push(after);
+      this.after.splice(0, this.after.length - TOLD);
+    }
+  }
+
+  private get farther(): number {
+    const after = [...this.after].sort((one, other) => one - other);
+    return SOUND_WAY_MS - (after[after.length >> 1] ?? SHOWN_AFTER_MS);
   }
 
   /**
@@ -90,15 +128,23 @@ export class LipSync {
     this.slowest.push(Math.max(0, ...seen.map((one) => one.least + one.decoding)));
     this.slowest.splice(0, this.slowest.length - MEMORY);
     // Whoever needs the longest decides for all: decoding is within the time that a picture
-    // is held.
-    const needed = Math.min(Math.max(SOUND_HOLD_MS, heard?.least ?? 0, ...this.slowest), LONGEST_HOLD_MS);
-    // As late as pictures are, so late the sound should be; while it stands still nobody knows.
-    const early = heard && age !== undefined ? age - FARTHER_MS - heard.delay : 0;
-    const wanted = age === undefined ? needed : this.held.sound + PART * early;
+    // is held, and sound may have to be held less to be in step.
+    const least = heard ? heard.least + EITHER_WAY_MS : 0;
+    const needed = Math.min(Math.max(SOUND_HOLD_MS, least, ...this.slowest), LONGEST_HOLD_MS);
+    // As late as pictures are, so late the sound should be.
+    const { farther } = this;
+    const wanted = age === undefined ? needed : age - farther;
     const inStep = Math.min(Math.max(wanted, needed - EITHER_WAY_MS), needed + EITHER_WAY_MS);
+    this.stay = moved(this.stay, inStep, LEAST_STEP_MS.sound);
+    const early = heard ? this.stay - heard.delay : 0;
+    if (Math.abs(early) > FAR_MS) {
+      this.push = Math.sign(early);
+    } else if (this.push * early <= NEAR_MS) {
+      this.push = 0;
+    }
     this.held = {
-      sound: moved(this.held.sound, inStep, LEAST_STEP_MS.sound),
-      pictures: moved(this.held.pictures, needed + FARTHER_MS, LEAST_STEP_MS.pictures),
+      sound: target(this.stay) + this.push * PUSH_MS,
+      pictures: moved(this.held.pictures, needed + farther, LEAST_STEP_MS.pictures),
     };
     return this.held;
   }
@@ -128,6 +174,11 @@ export class LipSync {
       }
     }
   }
+}
+
+/** The target of a buffer in which sound is to stay for so long, in ms. */
+function target(delay: number): number {
+  return Math.round((delay - LEFT_ALONE.middleMs) / LEFT_ALONE.from);
 }
 
 function moved(from: number, to: number, least: number): number {

@@ -8,7 +8,7 @@ import { oneLine } from "./names";
 import { ParameterError, type Parameters, parameters } from "./parameters";
 import type { Advice, Message, TileMessage } from "./protocol";
 import { join, type Session } from "./session";
-import { turnLength } from "./turns";
+import { type Placed, type Rhythm, type Seen, shownAfter, turnLength } from "./turns";
 import type { Tile } from "./view";
 import { View } from "./view";
 import { connect, NOBODY } from "./worker";
@@ -47,6 +47,8 @@ class Page {
   private drawing = false;
   /** Nothing is to be received larger than it is drawn. */
   private isSparing = false;
+  /** What the recorder told of that, and nobody has asked for yet. */
+  private rhythm: Rhythm | undefined;
 
   constructor(private readonly given: Parameters) {
     this.meeting = new Meeting(given.names);
@@ -109,7 +111,7 @@ class Page {
       },
       expectedWidths: (ids) => this.expectedWidths(ids),
       isSparing: () => this.isSparing,
-      seen: () => ({ ages: this.view.takeAges(), turn: turnLength(this.turns.splice(0)) }),
+      seen: () => this.seen(),
       quality: (quality) => this.tell({ type: "connection", quality }),
       log: (level, message) => this.tell({ type: "log", level, message }),
     });
@@ -236,7 +238,19 @@ class Page {
     notice.dataset["over"] = hasTiles ? "tiles" : "nothing";
   }
 
+  private seen(): Seen & Placed {
+    const turns = this.turns.splice(0);
+    const [turn, rhythm] = [turnLength(turns), this.rhythm];
+    this.rhythm = undefined;
+    const after = rhythm && turn ? shownAfter(rhythm, turns, turn) : undefined;
+    return { ages: this.view.takeAges(), turn, shownAfter: after };
+  }
+
   private advised(advice: Advice): void {
+    if (advice.type === "rhythm") {
+      const here = (us: number): number => us / 1000 - performance.timeOrigin;
+      this.rhythm = { drawn: here(advice.drawnUs), shown: here(advice.shownUs) };
+    }
     if (advice.type === "processorsShort" || advice.type === "processorsSuffice") {
       this.isSparing = advice.type === "processorsShort";
       this.draw();

@@ -27,6 +27,10 @@ export type Message =
   | { type: "log"; level: "warn" | "error"; message: string };
 
 /** What the recorder tells the page, which may say more than this page knows. */
-export interface Advice {
-  type: "processorsShort" | "processorsSuffice";
-}
+export type Advice =
+  | { type: "processorsShort" | "processorsSuffice" }
+  /**
+   * A picture that the browser has drawn by the one time is shown in the recording from the
+   * other on; both in microseconds since 1970.
+   */
+  | { type: "rhythm"; drawnUs: number; shownUs: number };

@@ -15,7 +15,7 @@ import { Concealment } from "./concealment";
 import { LipSync } from "./lipsync";
 import { buffered, concealed } from "./readings";
 import { FittingPolicy } from "./resolution";
-import { type Seen, Turns } from "./turns";
+import { type Placed, type Seen, Turns } from "./turns";
 
 /** While the SDK tries to come back it tries often: a recording is waiting. */
 const LONGEST_BACK_OFF_MS = 2000;
@@ -44,7 +44,7 @@ export interface Events {
   /** Asks whether nothing is to be received that is larger than its tile. */
   isSparing(): boolean;
   /** Asks what was seen since it was asked last. */
-  seen(): Seen;
+  seen(): Seen & Placed;
   quality(quality: "poor" | "good"): void;
   log(level: "warn" | "error", message: string): void;
 }
@@ -92,7 +92,9 @@ export async function join(
     }
   };
   setInterval(() => {
-    turns.next(events.seen(), lips.hold.pictures);
+    const seen = events.seen();
+    turns.next(seen, lips.hold.pictures);
+    lips.shown(seen.shownAfter);
     hold();
   }, LOOK_MS);
   const observer: AudioVideoObserver = {

@@ -20,12 +20,27 @@ const LOYALTY = 0.7;
 /** A hold that would move by less stays. */
 const LEAST_STEP_MS = 3;
 
+/** No turn is drawn sooner after it began, in ms. */
+const LEAST_TO_DRAW_MS = 5;
+
 /** What was seen since the last reading. */
 export interface Seen {
   /** How old the pictures of each track were in their turns, in ms since they had come. */
   ages: ReadonlyMap<string, readonly number[]>;
   /** How long a turn is, in ms; nothing if that is not known yet. */
   turn: number | undefined;
+}
+
+/** Where a picture is in the recording, if that was told since the last reading. */
+export interface Placed {
+  /** How long after its turn it is shown there, in ms; less than nothing if before it. */
+  shownAfter: number | undefined;
+}
+
+/** When a picture had been drawn, and when it is shown in the recording, in ms. */
+export interface Rhythm {
+  drawn: number;
+  shown: number;
 }
 
 interface Held {
@@ -77,6 +92,20 @@ function until(age: number): number {
 export function turnLength(turns: readonly number[]): number | undefined {
   const lengths = turns.slice(1).map((turn, index) => turn - (turns[index] ?? turn));
   return lengths.sort((one, other) => one - other)[lengths.length >> 1] || undefined;
+}
+
+/**
+ * How long after its turn a picture is shown in the recording, in ms, by when `turns` of that
+ * length began. The recorder sees only when a picture had been
+ * drawn: the busier the machine, the longer after its turn.
+ */
+export function shownAfter({ drawn, shown }: Rhythm, turns: readonly number[], turn: number): number | undefined {
+  const since = rhythm(turns.map((begun) => drawn - begun), turn);
+  if (since === undefined) {
+    return undefined;
+  }
+  const later = (since - LEAST_TO_DRAW_MS) % turn;
+  return shown - drawn + LEAST_TO_DRAW_MS + (later < 0 ? later + turn : later);
 }
 
 /** Where in a turn pictures have come: their mean on a circle; nothing if anywhere. */

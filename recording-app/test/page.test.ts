@@ -170,7 +170,11 @@ describe("meeting", () => {
 describe("contract", () => {
   test("the page hears what the recorder says", () => {
     const examples = JSON.parse(readFileSync("contract/recorder.v1.json", "utf8")) as unknown[];
-    const advice: Advice[] = [{ type: "processorsShort" }, { type: "processorsSuffice" }];
+    const advice: Advice[] = [
+      { type: "processorsShort" },
+      { type: "processorsSuffice" },
+      { type: "rhythm", drawnUs: 1795824000020500, shownUs: 1795824000008000 },
+    ];
     expect(examples).toEqual(advice);
   });
 

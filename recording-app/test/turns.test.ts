@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { READY_BEFORE_MS, Turns, turnLength } from "../src/turns";
+import { READY_BEFORE_MS, shownAfter, Turns, turnLength } from "../src/turns";
 
 const TURN = 100 / 3;
 const WANTED = 140;
@@ -92,5 +92,17 @@ describe("turns", () => {
     expect(turnLength([0, 33, 66.5, 133, 166, 199.5])).toBe(33.5);
     expect(turnLength([7])).toBeUndefined();
     expect(turnLength([7, 7, 7, 40])).toBeUndefined();
+  });
+
+  it("tells how long after its turn a picture is shown, whenever in its turn it is drawn", () => {
+    const turns = [3, 36.5, 70, 103, 170].map((begun) => begun + 1e5);
+    for (let toDraw = 6; toDraw < 37; toDraw += 1) {
+      for (const later of [-12, -1, 0, 5]) {
+        const begun = 1e5 + 3 + later * TURN;
+        const after = shownAfter({ drawn: begun + toDraw, shown: begun - 8 }, turns, TURN);
+        expect(Math.abs((after ?? NaN) + 8)).toBeLessThan(1);
+      }
+    }
+    expect(shownAfter({ drawn: 1e5, shown: 1e5 }, [], TURN)).toBeUndefined();
   });
 });

@@ -20,8 +20,10 @@ use super::grid::{Grid, Step, slot};
 use super::held::Held;
 use super::planar::Supply;
 use super::screen::{Error, Screen};
+use crate::media::Rhythm;
 use gstreamer as gst;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use tokio::sync::watch;
 
 /// The browser sends what it has drawn in several pieces; they are there within
 /// this time after the first.
@@ -29,6 +31,8 @@ const SETTLE: Duration = Duration::from_millis(3);
 
 /// So many drawings are remembered before the first picture.
 const BEFORE: usize = 16;
+
+const SECOND: i64 = 1_000_000_000;
 
 /// Counts for the report.
 #[derive(Debug, Default)]
@@ -68,12 +72,13 @@ enum Order {
 
 impl Grabber {
     /// Connects to the display and waits for [`Grabber::film`]. There is memory for so many
-    /// `pictures`; `failed` is called once if the display is lost.
+    /// `pictures`; their rhythm is `told`, and `failed` is called once if the display is lost.
     pub(super) fn start(
         settings: &Settings,
         pictures: Supply,
         coder: Coder,
         counts: Arc<Counts>,
+        told: Option<watch::Sender<Option<Rhythm>>>,
         failed: impl FnOnce(Error) + Send + 'static,
     ) -> Result<Self, Error> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
@@ -87,8 +92,17 @@ impl Grabber {
         let orders_of_film = Arc::clone(&orders);
         let fps = settings.fps;
         let held = Held::new(fps);
-        let mut film =
-            Film { screen, coder, counts, orders: orders_of_film, fps, held, is_torn: false };
+        let mut film = Film {
+            screen,
+            coder,
+            counts,
+            orders: orders_of_film,
+            fps,
+            held,
+            is_torn: false,
+            told,
+            told_at: 0,
+        };
         let thread = std::thread::Builder::new().name("grab".into()).spawn(move || {
             let is_finished = film.run().unwrap_or_else(|error| {
                 failed(error);
@@ -177,6 +191,8 @@ struct Film {
     held: Held<gst::Buffer>,
     /// A picture was left out: the next has nothing that it could be compared with.
     is_torn: bool,
+    told: Option<watch::Sender<Option<Rhythm>>>,
+    told_at: i64,
 }
 
 impl Film {
@@ -213,6 +229,21 @@ impl Film {
             coder.show(picture, presentation, &|| orders.current() == Order::Leave)?;
         }
         Ok(())
+    }
+
+    /// Tells the rhythm of pictures, once a second.
+    fn tell(&mut self, grid: &Grid, now: i64) {
+        let Some(told) = self.told.as_ref().filter(|_| now - self.told_at >= SECOND) else {
+            return;
+        };
+        let current = Instant::now();
+        let at = |time| {
+            let ago = u64::try_from(now - time).unwrap_or_default();
+            current.checked_sub(Duration::from_nanos(ago)).unwrap_or(current)
+        };
+        let (drawn, shown) = grid.rhythm();
+        told.send_replace(Some(Rhythm { drawn: at(drawn), shown: at(shown) }));
+        self.told_at = now;
     }
 
     /// Codes all that waits, and ends the track.
@@ -314,6 +345,7 @@ impl Film {
             let settled = drawn.filter(|drawn| now - drawn >= settle);
             let step = grid.step(now, settled, self.held.has_gap());
             self.counts.missed.store(grid.missed(), Ordering::Relaxed);
+            self.tell(grid, now);
             let shown = match step {
                 Step::WaitUntil(until) => {
                     // What has settled waits for its time, and nothing else.
@@ -405,7 +437,7 @@ mod tests {
         let told = Arc::clone(&counts);
         let pictures = pipeline::supply(30, 1);
         let failed = |error| panic!("{error}");
-        let grabber = Grabber::start(&settings, pictures, coder, told, failed).unwrap();
+        let grabber = Grabber::start(&settings, pictures, coder, told, None, failed).unwrap();
         graph.set_state(gst::State::Playing).unwrap();
         let hangs = Duration::from_mins(1);
         let first = tokio::time::timeout(hangs, media.recv()).await.expect("it is not coded");

@@ -38,7 +38,7 @@ use crate::children::sound::SAMPLE_RATE;
 use crate::config::Size;
 use crate::error::chain;
 use crate::events::{Event, Failure, Stage};
-use crate::media::{Sample, Timestamp, Track, TrackConfig};
+use crate::media::{Rhythm, Sample, Timestamp, Track, TrackConfig};
 use crate::secret::scrub;
 
 use coder::Coder;
@@ -121,6 +121,14 @@ pub enum Error {
 /// they suffice again.
 pub type Relief = watch::Sender<bool>;
 
+/// What a page hears of its recording that can make something of it.
+#[derive(Clone, Debug)]
+pub struct Filmed {
+    pub relief: Relief,
+    /// Told each second.
+    pub rhythm: watch::Sender<Option<Rhythm>>,
+}
+
 /// What goes from the capture to the writer.
 #[derive(Debug)]
 pub enum Media {
@@ -197,12 +205,12 @@ impl Sound {
 
 impl Capture {
     /// Builds the graph and sets it going with everything it grabs thrown away,
-    /// so that clocks and servers have settled when the first picture counts. `relief` is
-    /// asked before pictures are coded with less effort.
+    /// so that clocks and servers have settled when the first picture counts. What is `filmed`
+    /// is asked for relief before pictures are coded with less effort.
     pub fn prepare(
         settings: &Settings,
         events: mpsc::UnboundedSender<Event>,
-        relief: Option<Relief>,
+        filmed: Option<Filmed>,
     ) -> Result<(Self, mpsc::Receiver<Media>), Error> {
         gst::init().map_err(Error::Init)?;
         let graph = pipeline::build(settings)?;
@@ -213,6 +221,7 @@ impl Capture {
         forward_sound(&graph.audio_sink, sender.clone(), &sound);
         let coder_counts = Arc::new(coder::Counts::default());
         let counts = Arc::clone(&coder_counts);
+        let (relief, rhythm) = filmed.map(|Filmed { relief, rhythm }| (relief, rhythm)).unzip();
         let coder = Coder::new(&graph.pipeline, settings, sender, counts, relief)?;
         let (level, loudness) = watch::channel(Loudness::default());
         let encoder = coder.encoder();
@@ -223,6 +232,7 @@ impl Capture {
             pipeline::supply(settings.fps, settings.threads),
             coder,
             Arc::clone(&pictures),
+            rhythm,
             move |error| {
                 let failure = Failure::new(Stage::Display, scrub(&chain(&error)));
                 // The recording is over when nobody listens any more.

@@ -64,12 +64,16 @@ pub enum Message {
 
 /// What the recorder tells the page. A page ignores what it does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "camelCase")]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Advice {
     /// From now on nothing should be received larger than it is drawn.
     ProcessorsShort,
     /// From now on it may be again.
     ProcessorsSuffice,
+    /// Each second, where in the recording is what the page draws: a picture that the browser
+    /// has drawn by the one time is shown from the other on. Both in microseconds since 1970, by
+    /// the clock that the browser had when the page was opened.
+    Rhythm { drawn_us: u64, shown_us: u64 },
 }
 
 /// `loading → joining → live ⇄ reconnecting → ended | failed`.
@@ -171,7 +175,9 @@ mod tests {
         let examples: Vec<Advice> =
             serde_json::from_str(include_str!("../../recording-app/contract/recorder.v1.json"))
                 .unwrap();
-        assert_eq!(examples, [Advice::ProcessorsShort, Advice::ProcessorsSuffice]);
+        let (drawn_us, shown_us) = (1_795_824_000_020_500, 1_795_824_000_008_000);
+        let rhythm = Advice::Rhythm { drawn_us, shown_us };
+        assert_eq!(examples, [Advice::ProcessorsShort, Advice::ProcessorsSuffice, rhythm]);
     }
 
     #[test]

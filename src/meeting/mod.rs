@@ -25,6 +25,7 @@ use base64::prelude::BASE64_STANDARD;
 use tokio::sync::mpsc;
 use url::Url;
 
+use crate::media::Rhythm;
 use crate::secret::{Secret, scrub};
 use contract::{Level, Message};
 use minutes::Account;
@@ -124,6 +125,11 @@ impl Meeting {
     /// than it draws them.
     pub fn relief(&self) -> tokio::sync::watch::Sender<bool> {
         self.server.relief()
+    }
+
+    /// Where the page is told when its pictures are shown.
+    pub fn rhythm(&self) -> tokio::sync::watch::Sender<Option<Rhythm>> {
+        self.server.rhythm()
     }
 
     /// The meeting cannot be filmed, until its page is live again.

@@ -1,15 +1,15 @@
 //! Serves the meeting page on the loopback interface, and hears what it says.
 //!
 //! The page is a folder of static files. Its WebSocket is under an address that
-//! only the page that was opened last knows; what any other says is refused. The one thing
-//! that the page is told is whether the processors are short. It must not know what the
-//! messages mean.
+//! only the page that was opened last knows; what any other says is refused. The page is told
+//! whether the processors are short, and where its pictures are in the recording. It must not
+//! know what the messages mean.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::ws::{Message as Frame, WebSocket, WebSocketUpgrade};
@@ -19,7 +19,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use futures_util::TryFutureExt;
 use tokio::net::TcpListener;
+use tokio::sync::watch::error::RecvError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tower_http::services::ServeDir;
@@ -27,6 +29,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use url::Url;
 
 use super::contract::{Advice, Message};
+use crate::media::Rhythm;
 
 /// The start of the page.
 const INDEX: &str = "index.html";
@@ -59,6 +62,7 @@ pub struct Server {
     address: SocketAddr,
     current: Arc<Mutex<Current>>,
     is_short: watch::Sender<bool>,
+    rhythm: watch::Sender<Option<Rhythm>>,
     task: JoinHandle<()>,
 }
 
@@ -66,7 +70,24 @@ pub struct Server {
 #[derive(Clone, Debug)]
 struct Shared {
     current: Arc<Mutex<Current>>,
+    news: News,
+}
+
+/// What a connection has to be told.
+#[derive(Clone, Debug)]
+struct News {
     is_short: watch::Receiver<bool>,
+    /// What it was told of that.
+    is_told: bool,
+    rhythm: watch::Receiver<Option<Rhythm>>,
+    clock: Clock,
+}
+
+/// Some moment by two clocks. One that was moved since has not moved what the page reckons by.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    here: Instant,
+    since_1970: Duration,
 }
 
 /// The page that is listened to.
@@ -87,7 +108,9 @@ impl Server {
         let (heard, _) = mpsc::unbounded_channel();
         let current = Arc::new(Mutex::new(Current { token: token(), heard }));
         let (is_short, short) = watch::channel(false);
-        let shared = Shared { current: Arc::clone(&current), is_short: short };
+        let (rhythm, told) = watch::channel(None);
+        let news = News { is_short: short, is_told: false, rhythm: told, clock: Clock::now() };
+        let shared = Shared { current: Arc::clone(&current), news };
         let header = |name: HeaderName, value: &'static str| {
             SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
         };
@@ -104,7 +127,7 @@ impl Server {
                 tracing::error!(%error, "the meeting page is not served any more");
             }
         });
-        Ok(Self { address, current, is_short, task })
+        Ok(Self { address, current, is_short, rhythm, task })
     }
 
     /// The page without any input.
@@ -116,6 +139,11 @@ impl Server {
     /// Where `true` is told to the page, now and whenever it connects, and `false` after it.
     pub fn relief(&self) -> watch::Sender<bool> {
         self.is_short.clone()
+    }
+
+    /// Where is what the page draws in its recording.
+    pub fn rhythm(&self) -> watch::Sender<Option<Rhythm>> {
+        self.rhythm.clone()
     }
 
     /// From now on only a page with the token that comes back is heard, over the
@@ -137,7 +165,7 @@ impl Drop for Server {
 
 async fn listen(
     Segment(token): Segment<String>,
-    State(Shared { current, is_short }): State<Shared>,
+    State(Shared { current, news }): State<Shared>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let heard = {
@@ -147,26 +175,55 @@ async fn listen(
         }
         current.heard.clone()
     };
-    upgrade
-        .max_message_size(LONGEST_MESSAGE)
-        .on_upgrade(move |socket| talk(socket, heard, is_short))
+    upgrade.max_message_size(LONGEST_MESSAGE).on_upgrade(move |socket| talk(socket, heard, news))
 }
 
-async fn talk(
-    mut socket: WebSocket,
-    heard: mpsc::UnboundedSender<Heard>,
-    mut is_short: watch::Receiver<bool>,
-) {
-    let mut is_told = false;
+impl Clock {
+    fn now() -> Self {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { here: Instant::now(), since_1970 }
+    }
+
+    /// Microseconds since 1970.
+    fn micros(self, at: Instant) -> u64 {
+        let since = self.since_1970 + at.saturating_duration_since(self.here);
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+impl News {
+    /// Completes when there is something to tell. Nothing is lost when it is cancelled.
+    async fn next(&mut self) -> Advice {
+        let Self { is_short, is_told, rhythm, clock } = self;
+        let change = is_short.wait_for(|is_short| is_short != is_told).map_ok(|now| *now);
+        tokio::select! {
+            Ok(now) = change => {
+                *is_told = now;
+                if now { Advice::ProcessorsShort } else { Advice::ProcessorsSuffice }
+            }
+            Ok(Rhythm { drawn, shown }) = newest(rhythm) => {
+                Advice::Rhythm { drawn_us: clock.micros(drawn), shown_us: clock.micros(shown) }
+            }
+            else => std::future::pending().await,
+        }
+    }
+}
+
+/// What was told last, once.
+async fn newest(rhythm: &mut watch::Receiver<Option<Rhythm>>) -> Result<Rhythm, RecvError> {
     loop {
-        let news =
-            async { is_short.wait_for(|is_short| *is_short != is_told).await.map(|now| *now) };
+        rhythm.changed().await?;
+        if let Some(rhythm) = *rhythm.borrow_and_update() {
+            return Ok(rhythm);
+        }
+    }
+}
+
+async fn talk(mut socket: WebSocket, heard: mpsc::UnboundedSender<Heard>, mut news: News) {
+    loop {
         let frame = tokio::select! {
             frame = socket.recv() => frame,
-            Ok(is_short) = news => {
-                is_told = is_short;
-                let advice =
-                    if is_short { Advice::ProcessorsShort } else { Advice::ProcessorsSuffice };
+            advice = news.next() => {
                 let text = serde_json::to_string(&advice).expect("it is plain data");
                 // A connection that is gone is seen when it is heard next.
                 let _ = socket.send(Frame::text(text)).await;
@@ -191,4 +248,49 @@ fn token() -> String {
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
         .expect("the kernel has random bytes");
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use tokio_tungstenite::connect_async;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_page_hears_what_there_is_to_tell_once_and_what_comes_later() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(INDEX), "").unwrap();
+        let server = Server::start(dir.path()).await.unwrap();
+        let address = |token: &str| format!("ws://{}/worker/{token}", server.address);
+        assert!(connect_async(address("another")).await.is_err(), "nobody is told");
+
+        let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let drawn = Instant::now();
+        let rhythm = |later| Rhythm {
+            drawn: drawn + Duration::from_millis(later),
+            shown: drawn + Duration::from_millis(later + 8),
+        };
+        server.rhythm().send_replace(Some(rhythm(0)));
+        server.rhythm().send_replace(Some(rhythm(1000)));
+        for _ in 0..2 {
+            let (token, _heard) = server.expect_page();
+            let (mut page, _) = connect_async(address(&token)).await.unwrap();
+            let mut hear = async || -> Advice {
+                let frame = page.next().await.unwrap().unwrap();
+                serde_json::from_str(frame.to_text().unwrap()).unwrap()
+            };
+            let Advice::Rhythm { drawn_us, shown_us } = hear().await else {
+                panic!("that was told before it came")
+            };
+            assert_eq!(shown_us - drawn_us, 8000);
+            let told = Duration::from_micros(drawn_us).checked_sub(before).unwrap();
+            // Two clocks that were read one after the other.
+            assert!((500..1500).contains(&told.as_millis()), "{told:?}");
+            server.relief().send_replace(true);
+            assert_eq!(hear().await, Advice::ProcessorsShort);
+            server.relief().send_replace(false);
+            assert_eq!(hear().await, Advice::ProcessorsSuffice);
+        }
+    }
 }

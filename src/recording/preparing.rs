@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::scene::{Closed, Ground, Scene, Show};
-use crate::capture::{self, Capture, Media, VideoEncoder};
+use crate::capture::{self, Capture, Filmed, Media, VideoEncoder};
 use crate::error::chain;
 use crate::events::{Event, Failure, Stage};
 use crate::meeting::Meeting;
@@ -182,10 +182,11 @@ async fn set(
         threads,
     };
     // Loading GStreamer's plugins takes as long as starting a browser.
-    let (phases, relief) = (show.phases.clone(), show.meeting.as_ref().map(Meeting::relief));
+    let filmed = |meeting: &Meeting| Filmed { relief: meeting.relief(), rhythm: meeting.rhythm() };
+    let (phases, filmed) = (show.phases.clone(), show.meeting.as_ref().map(filmed));
     let mut capture = Pending::Starting(tokio::task::spawn_blocking(move || {
         let _phase = phases.begin("capture");
-        Capture::prepare(&settings, events, relief)
+        Capture::prepare(&settings, events, filmed)
             .map_err(|error| Failure::new(Stage::Capture, scrub(&chain(&error))))
     }));
     let browser = tokio::select! {
