@@ -96,8 +96,8 @@ export function turnLength(turns: readonly number[]): number | undefined {
 
 /**
  * How long after its turn a picture is shown in the recording, in ms, by when `turns` of that
- * length began. The recorder sees only when a picture had been
- * drawn: the busier the machine, the longer after its turn.
+ * length began. The recorder sees only when it had been drawn, which is the longer after its turn
+ * the busier the machine is.
  */
 export function shownAfter({ drawn, shown }: Rhythm, turns: readonly number[], turn: number): number | undefined {
   const since = rhythm(turns.map((begun) => drawn - begun), turn);

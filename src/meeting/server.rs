@@ -80,10 +80,10 @@ struct News {
     /// What it was told of that.
     is_told: bool,
     rhythm: watch::Receiver<Option<Rhythm>>,
-    clock: Clock,
 }
 
-/// Some moment by two clocks. One that was moved since has not moved what the page reckons by.
+/// Some moment by two clocks. Moving one since then has not moved what a page reckons by that was
+/// opened just before.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     here: Instant,
@@ -109,7 +109,7 @@ impl Server {
         let current = Arc::new(Mutex::new(Current { token: token(), heard }));
         let (is_short, short) = watch::channel(false);
         let (rhythm, told) = watch::channel(None);
-        let news = News { is_short: short, is_told: false, rhythm: told, clock: Clock::now() };
+        let news = News { is_short: short, is_told: false, rhythm: told };
         let shared = Shared { current: Arc::clone(&current), news };
         let header = |name: HeaderName, value: &'static str| {
             SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
@@ -187,14 +187,15 @@ impl Clock {
     /// Microseconds since 1970.
     fn micros(self, at: Instant) -> u64 {
         let since = self.since_1970 + at.saturating_duration_since(self.here);
+        let since = since.saturating_sub(self.here.saturating_duration_since(at));
         u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
     }
 }
 
 impl News {
     /// Completes when there is something to tell. Nothing is lost when it is cancelled.
-    async fn next(&mut self) -> Advice {
-        let Self { is_short, is_told, rhythm, clock } = self;
+    async fn next(&mut self, clock: Clock) -> Advice {
+        let Self { is_short, is_told, rhythm } = self;
         let change = is_short.wait_for(|is_short| is_short != is_told).map_ok(|now| *now);
         tokio::select! {
             Ok(now) = change => {
@@ -220,10 +221,11 @@ async fn newest(rhythm: &mut watch::Receiver<Option<Rhythm>>) -> Result<Rhythm, 
 }
 
 async fn talk(mut socket: WebSocket, heard: mpsc::UnboundedSender<Heard>, mut news: News) {
+    let clock = Clock::now();
     loop {
         let frame = tokio::select! {
             frame = socket.recv() => frame,
-            advice = news.next() => {
+            advice = news.next(clock) => {
                 let text = serde_json::to_string(&advice).expect("it is plain data");
                 // A connection that is gone is seen when it is heard next.
                 let _ = socket.send(Frame::text(text)).await;
