@@ -43,19 +43,14 @@ const LEAST_STEP_MS = { sound: 3, pictures: 12 };
 const MOST_STEP_MS = 20;
 
 /**
- * The browser's buffer leaves the sound alone as long as it has between three quarters of its
- * target and 20 ms more, while some 10 ms have left it and are not played yet (`DecisionLogic`
- * of WebRTC's NetEq). What is in the middle of that stays where it is.
+ * The browser's buffer leaves sound alone that has up to 20 ms more than its target, and as much
+ * again as packets came late in the last two seconds (`DecisionLogic` of WebRTC's NetEq). By its
+ * statistics, which do not count what has left it and is not played yet, that begins some 18 ms
+ * below the target. What is farther than this from the target is pushed, by one so much beyond;
+ * with less sound would go to and fro, because it moves by up to 15 ms at once.
  */
-const LEFT_ALONE = { from: 0.75, middleMs: 20 };
-
-/**
- * Sound that is so far from where it should be, at the edge of what is left alone, is pushed until
- * it is near, by a target so much beyond. It moves in steps of up to 15 ms.
- */
-const FAR_MS = 10;
-const NEAR_MS = 6;
-const PUSH_MS = 12;
+const FAR_MS = 13;
+const PUSH_MS = 15;
 
 /** Readings for which the sound waits for a picture that was slow, and may be so again. */
 const MEMORY = 30;
@@ -90,11 +85,9 @@ export class LipSync {
   private readonly slowest: number[] = [];
   /** How long after their turns pictures were shown, as it was told lately. */
   private readonly after: number[] = [];
-  /** Which way the sound is pushed: its sign. */
-  private push = 0;
   /** How long sound should stay in its buffer. */
   private stay = SOUND_HOLD_MS;
-  private held: Hold = { sound: target(SOUND_HOLD_MS), pictures: SOUND_HOLD_MS + FARTHER_MS };
+  private held: Hold = { sound: SOUND_HOLD_MS, pictures: SOUND_HOLD_MS + FARTHER_MS };
 
   get hold(): Hold {
     return this.held;
@@ -137,13 +130,9 @@ export class LipSync {
     const inStep = Math.min(Math.max(wanted, needed - EITHER_WAY_MS), needed + EITHER_WAY_MS);
     this.stay = moved(this.stay, inStep, LEAST_STEP_MS.sound);
     const early = heard ? this.stay - heard.delay : 0;
-    if (Math.abs(early) > FAR_MS) {
-      this.push = Math.sign(early);
-    } else if (this.push * early <= NEAR_MS) {
-      this.push = 0;
-    }
+    const push = Math.abs(early) > FAR_MS ? Math.sign(early) * PUSH_MS : 0;
     this.held = {
-      sound: target(this.stay) + this.push * PUSH_MS,
+      sound: this.stay + push,
       pictures: moved(this.held.pictures, needed + farther, LEAST_STEP_MS.pictures),
     };
     return this.held;
@@ -174,11 +163,6 @@ export class LipSync {
       }
     }
   }
-}
-
-/** The target of a buffer in which sound is to stay for so long, in ms. */
-function target(delay: number): number {
-  return Math.round((delay - LEFT_ALONE.middleMs) / LEFT_ALONE.from);
 }
 
 function moved(from: number, to: number, least: number): number {
