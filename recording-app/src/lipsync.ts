@@ -17,8 +17,8 @@ export const SOUND_HOLD_MS = 76;
 const EITHER_WAY_MS = 24;
 
 /**
- * From its buffer sound goes so far until it is in the recording, in ms. Measured
- * (docs/encoding.md). Not read at run time: an `AudioContext` alone tells most of it, and of 18
+ * From its buffer sound goes so far until it is in the recording, in ms (docs/encoding.md tells
+ * how it was chosen). Not read at run time: an `AudioContext` alone tells most of it, and of 18
  * meetings in which one did, one stood still for some seconds.
  */
 const SOUND_WAY_MS = 33;
@@ -46,7 +46,7 @@ const MOST_STEP_MS = 20;
  * The browser's buffer leaves sound alone that has up to 20 ms more than its target, and as much
  * again as packets came late in the last two seconds (`DecisionLogic` of WebRTC's NetEq). By its
  * statistics, which do not count what has left it and is not played yet, that begins some 18 ms
- * below the target. What is farther than this from the target is pushed, by one so much beyond;
+ * below the target, as recordings showed. What is farther than this from the target is pushed, by one so much beyond;
  * with less sound would go to and fro, because it moves by up to 15 ms at once.
  */
 const FAR_MS = 13;

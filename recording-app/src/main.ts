@@ -47,7 +47,7 @@ class Page {
   private drawing = false;
   /** Nothing is to be received larger than it is drawn. */
   private isSparing = false;
-  /** What the recorder told of that, and nobody has asked for yet. */
+  /** When pictures are shown, as the recorder told since that was asked last. */
   private rhythm: Rhythm | undefined;
 
   constructor(private readonly given: Parameters) {
@@ -250,8 +250,7 @@ class Page {
     if (advice.type === "rhythm") {
       const here = (us: number): number => us / 1000 - performance.timeOrigin;
       this.rhythm = { drawn: here(advice.drawnUs), shown: here(advice.shownUs) };
-    }
-    if (advice.type === "processorsShort" || advice.type === "processorsSuffice") {
+    } else if (advice.type === "processorsShort" || advice.type === "processorsSuffice") {
       this.isSparing = advice.type === "processorsShort";
       this.draw();
     }

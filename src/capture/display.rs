@@ -437,7 +437,9 @@ mod tests {
         let told = Arc::clone(&counts);
         let pictures = pipeline::supply(30, 1);
         let failed = |error| panic!("{error}");
-        let grabber = Grabber::start(&settings, pictures, coder, told, None, failed).unwrap();
+        let (rhythm, mut heard) = watch::channel(None);
+        let grabber =
+            Grabber::start(&settings, pictures, coder, told, Some(rhythm), failed).unwrap();
         graph.set_state(gst::State::Playing).unwrap();
         let hangs = Duration::from_mins(1);
         let first = tokio::time::timeout(hangs, media.recv()).await.expect("it is not coded");
@@ -449,6 +451,10 @@ mod tests {
         let second = tokio::time::timeout(hangs, media.recv()).await.expect("it is not filmed");
         let Some(Media::Sample(sample)) = second else { panic!("{second:?}") };
         assert!(sample.sync);
+        let heard = tokio::time::timeout(hangs, heard.wait_for(Option::is_some)).await;
+        let Rhythm { drawn, shown } = heard.expect("it is not told").unwrap().unwrap();
+        let after = drawn.duration_since(shown);
+        assert!(shown < Instant::now() && after < Duration::from_millis(50), "{after:?}");
         graph.set_state(gst::State::Null).unwrap();
     }
 }

@@ -141,7 +141,7 @@ impl Server {
         self.is_short.clone()
     }
 
-    /// Where is what the page draws in its recording.
+    /// Where the page is told when its pictures are shown, the newest word when it connects.
     pub fn rhythm(&self) -> watch::Sender<Option<Rhythm>> {
         self.rhythm.clone()
     }
