@@ -15,10 +15,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::Settings;
-use super::coder::{Coder, Ended};
+use super::coder::Coder;
 use super::grid::{Grid, Step, slot};
 use super::held::Held;
 use super::planar::Supply;
+use super::running::Ended;
 use super::screen::{Error, Screen};
 use crate::media::Rhythm;
 use gstreamer as gst;

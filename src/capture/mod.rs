@@ -13,10 +13,12 @@ mod frame_buffer;
 mod glance;
 mod grid;
 mod held;
+mod outlet;
 mod pace;
 pub(crate) mod pipeline;
 mod planar;
 mod rest;
+mod running;
 mod sample;
 mod screen;
 mod shared;
@@ -183,7 +185,7 @@ pub struct Capture {
     grabber: Mutex<Option<Grabber>>,
     encoder: VideoEncoder,
     pictures: Arc<display::Counts>,
-    coder_counts: Arc<coder::Counts>,
+    coder_counts: Arc<outlet::Counts>,
     sound: Arc<Sound>,
     loudness: watch::Receiver<Loudness>,
     bus: JoinHandle<()>,
@@ -219,7 +221,7 @@ impl Capture {
         let (sender, receiver) = mpsc::channel(SAMPLES_IN_TRANSIT);
         sender.try_send(Media::Track(sample::audio_config())).expect("the channel is empty");
         forward_sound(&graph.audio_sink, sender.clone(), &sound);
-        let coder_counts = Arc::new(coder::Counts::default());
+        let coder_counts = Arc::new(outlet::Counts::default());
         let counts = Arc::clone(&coder_counts);
         let (relief, rhythm) = filmed.map(|Filmed { relief, rhythm }| (relief, rhythm)).unzip();
         let coder = Coder::new(&graph.pipeline, settings, sender, counts, relief)?;

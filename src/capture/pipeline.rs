@@ -27,6 +27,8 @@ const WAITING_PICTURES: u64 = 2;
 /// More that may wait for a moment: an encoder that has looked ahead for the first time has
 /// a third of a second of work to do at once, while the browser has just begun.
 const SPARE_PICTURES: usize = 16;
+/// Both.
+pub(super) const MOST_WAITING: u64 = WAITING_PICTURES + SPARE_PICTURES as u64;
 /// Where so many of both wait, and go on to, the machine is too small. Fewer may wait for
 /// seconds on one that is just large enough, and nothing is lost.
 pub(super) const MANY_WAITING: u64 = 6;
@@ -60,12 +62,13 @@ pub(super) struct Graph {
     pub(super) audio_sink: gst_app::AppSink,
 }
 
-/// The elements of one encoder of pictures, from its start to its end.
+/// One encoder of pictures, from its start to its end.
 #[derive(Debug)]
 pub(super) struct Encoder {
     pub(super) source: gst_app::AppSrc,
     pub(super) sink: gst_app::AppSink,
-    pub(super) elements: Vec<gst::Element>,
+    /// All its elements, apart from those of another that runs beside it.
+    pub(super) elements: gst::Bin,
 }
 
 /// How pictures are coded.
@@ -170,7 +173,7 @@ pub(super) fn add_encoder(
         .format(gst::Format::Time)
         .is_live(true)
         .block(true)
-        .max_buffers(WAITING_PICTURES + SPARE_PICTURES as u64)
+        .max_buffers(MOST_WAITING)
         // Pictures alone are counted.
         .max_bytes(0)
         .build();
@@ -181,18 +184,20 @@ pub(super) fn add_encoder(
         .field("profile", "high")
         .build();
     let sink = sink("coded-pictures", &coded);
-    let mut elements = vec![source.clone().upcast()];
-    elements.append(&mut coding(settings, method)?);
-    elements.push(sink.clone().upcast());
-    pipeline.add_many(&elements)?;
-    gst::Element::link_many(&elements)?;
+    let mut chain = vec![source.clone().upcast()];
+    chain.append(&mut coding(settings, method)?);
+    chain.push(sink.clone().upcast());
+    let elements = gst::Bin::new();
+    elements.add_many(&chain)?;
+    gst::Element::link_many(&chain)?;
+    pipeline.add(&elements)?;
     Ok(Encoder { source, sink, elements })
 }
 
 impl Encoder {
     /// Sets it going with the pipeline.
     pub(super) fn start(&self) -> Result<(), glib::BoolError> {
-        self.elements.iter().rev().try_for_each(gst::Element::sync_state_with_parent)
+        self.elements.sync_state_with_parent()
     }
 
     /// Lets the next picture that it is handed be a key picture.
@@ -231,13 +236,11 @@ pub(super) fn can_code(settings: &Settings, method: Method) -> bool {
 
 /// Takes an encoder out that has ended or is not wanted any more.
 pub(super) fn remove_encoder(pipeline: &gst::Pipeline, encoder: &Encoder) {
-    for element in &encoder.elements {
-        if let Err(error) = element.set_state(gst::State::Null) {
-            tracing::warn!(%error, "the encoder does not stop");
-        }
+    if let Err(error) = encoder.elements.set_state(gst::State::Null) {
+        tracing::warn!(%error, "the encoder does not stop");
     }
     // One that is not in the pipeline has nothing to be taken out of.
-    let _ = pipeline.remove_many(&encoder.elements);
+    let _ = pipeline.remove(&encoder.elements);
     encoder.sink.set_callbacks(gst_app::AppSinkCallbacks::builder().build());
 }
 
