@@ -260,7 +260,7 @@ impl Coder {
         }
         self.method = method;
         let mut next = self.begun()?;
-        next.encoder.source.set_max_buffers(2 * pipeline::MOST_WAITING);
+        next.encoder.source.set_max_buffers(pipeline::MOST_WAITING_ANEW);
         let waiting = self.parting.iter().map(|before| before.give_up(leave));
         let waiting = waiting.collect::<Result<Vec<_>, _>>()?.concat();
         let Counts { eased_after, eased, .. } = &*self.outlet.counts;
@@ -558,6 +558,15 @@ mod tests {
                     assert!(found.contains(&true), "{keys:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_film_may_end_while_one_encoder_takes_over_from_another() {
+        for change in [97, 98, 99] {
+            let drawn: Vec<_> = (0..100).collect();
+            let (samples, _) = coded(100, &drawn, &[change]);
+            assert_whole(&samples, 100);
         }
     }
 

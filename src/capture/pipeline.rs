@@ -22,14 +22,16 @@ use crate::children::sound::SAMPLE_RATE;
 pub(super) const AUDIO_SOURCE: &str = "sound";
 pub(super) const AUDIO_LEVEL: &str = "level";
 
-/// Raw pictures there is memory for at once while the encoder is busy: 3 MB each at 1080p.
-const WAITING_PICTURES: u64 = 2;
-/// More that may wait for a moment: an encoder that has looked ahead for the first time has
-/// a third of a second of work to do at once, while the browser has just begun.
-const SPARE_PICTURES: usize = 16;
-/// Both.
-pub(super) const MOST_WAITING: u64 = WAITING_PICTURES + SPARE_PICTURES as u64;
-/// Where so many of both wait, and go on to, the machine is too small. Fewer may wait for
+/// Pictures that may wait for the encoder, 3 MB each at 1080p: one that has looked ahead for
+/// the first time has a third of a second of work to do at once, while the browser has just
+/// begun.
+pub(super) const MOST_WAITING: u64 = 18;
+/// The same for an encoder that takes over, until it has caught up: what waited for the one
+/// before, and a second while that ends.
+pub(super) const MOST_WAITING_ANEW: u64 = 3 * MOST_WAITING;
+/// There is memory at once for so many of them.
+const READY_PICTURES: u32 = 2;
+/// Where so many wait, and go on to, the machine is too small. Fewer may wait for
 /// seconds on one that is just large enough, and nothing is lost.
 pub(super) const MANY_WAITING: u64 = 6;
 /// Sound that may wait: it costs nothing, and a gap in it is heard.
@@ -338,9 +340,10 @@ pub(super) fn pictures_to_warm_up(fps: u32, threads: u32) -> u32 {
 /// back before; one being made, one being taken and one kept to be shown again. A card may keep
 /// what it codes.
 pub(super) fn supply(fps: u32, threads: u32) -> Supply {
-    let waiting = u32::try_from(WAITING_PICTURES).expect("a small constant");
-    let ready = (waiting + held::length(fps) + 3) as usize;
-    Supply { ready, spare: SPARE_PICTURES + pictures_in_encoder(fps, threads) as usize }
+    let ready = (READY_PICTURES + held::length(fps) + 3) as usize;
+    let most = u32::try_from(MOST_WAITING_ANEW).expect("a small constant");
+    let spare = (most - READY_PICTURES + pictures_in_encoder(fps, threads)) as usize;
+    Supply { ready, spare }
 }
 
 fn make<'a>(element: &'a str, name: &'a str) -> gst::element_factory::ElementBuilder<'a> {

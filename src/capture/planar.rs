@@ -64,9 +64,9 @@ impl Layout {
     }
 }
 
-/// So many pictures are lent out between two looks at what nobody needs: a minute of a page that
-/// moves.
-const LENDINGS: u32 = 1800;
+/// So many pictures are lent out between two looks at what nobody needs: ten seconds of a page
+/// that moves.
+const LENDINGS: u32 = 300;
 
 /// A fixed number of pictures' memory, lent out and given back. What came back last is lent
 /// first, and what was not needed for long goes back to the system.
@@ -86,6 +86,8 @@ struct Free {
     /// free meanwhile.
     lendings: u32,
     fewest: usize,
+    /// So many were not needed, and go back with the next lendings.
+    unneeded: usize,
 }
 
 /// How many pictures a pool has.
@@ -116,7 +118,7 @@ impl Pool {
         };
         let memory: Vec<_> = (0..ready).map(|_| memory()).collect::<Result<_, _>>()?;
         let (most_spare, fewest) = (spare, ready);
-        let free = Free { len, memory, spare, most_spare, lendings: 0, fewest };
+        let free = Free { len, memory, spare, most_spare, lendings: 0, fewest, unneeded: 0 };
         Ok(Self(Arc::new(Mutex::new(free))))
     }
 
@@ -142,12 +144,16 @@ impl Free {
         self.fewest = self.fewest.min(self.memory.len());
         self.lendings += 1;
         if self.lendings == LENDINGS {
-            let unneeded = self.fewest.min(self.most_spare - self.spare);
-            // What is lent last is what nobody had.
-            self.memory.drain(..unneeded);
-            self.spare += unneeded;
+            self.unneeded = self.fewest.min(self.most_spare - self.spare);
             self.lendings = 0;
             self.fewest = self.memory.len();
+        }
+        // One with each, for that takes the system a moment in which nothing is grabbed.
+        if self.unneeded > 0 && !self.memory.is_empty() {
+            // What is lent last is what nobody had.
+            self.memory.remove(0);
+            self.spare += 1;
+            self.unneeded -= 1;
         }
         Some(bytes)
     }
@@ -239,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_nobody_needed_for_a_minute_is_given_back() {
+    fn memory_that_nobody_needed_for_long_is_given_back() {
         let pool = Pool::new(Supply { ready: 2, spare: 4 }, 16).unwrap();
         let lent = || -> Vec<_> { std::iter::from_fn(|| pool.lend()).collect() };
         let at_once = |count: usize| drop((0..count).map(|_| pool.lend()).collect::<Vec<_>>());
