@@ -3,7 +3,7 @@
 //! It must not know when an encoder is given up, nor for which other.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use gstreamer as gst;
@@ -29,28 +29,26 @@ pub(super) struct Running {
     pub(super) encoder: pipeline::Encoder,
     /// Told when the last of its pictures is out.
     ended: mpsc::Receiver<()>,
-    /// What the next one waits at until then.
-    gate: Arc<Mutex<Option<Gate>>>,
     /// It is to be handed no picture any more, not even what waits for it.
     is_over: Arc<AtomicBool>,
     /// That, and then nothing.
     waiting: mpsc::Receiver<Option<gst::Buffer>>,
     pub(super) stillness: Stillness,
+    gate: Option<Gate>,
 }
 
 impl Running {
-    /// Adds one to the `pipeline`, which may run. It begins when the one `before` has ended.
+    /// Adds one to the `pipeline`, which may run. It codes nothing before its gate is opened
+    /// where it `is_gated`.
     pub(super) fn start(
         pipeline: &gst::Pipeline,
         method: Method,
         outlet: &Arc<Outlet>,
-        before: Option<&Self>,
+        is_gated: bool,
     ) -> Result<Self, gst::glib::BoolError> {
         let encoder = pipeline::add_encoder(pipeline, &outlet.settings, method)?;
         let stillness = Stillness::new(pipeline::key_interval(outlet.settings.fps));
         let (out, ended) = mpsc::channel();
-        let gate = Arc::<Mutex<Option<Gate>>>::default();
-        let opened = Arc::clone(&gate);
         let outlet = Arc::clone(outlet);
         let mut is_described = false;
         let mut take = move |coded: &gst::Sample| {
@@ -71,7 +69,6 @@ impl Running {
                 })
             })
             .eos(move |_| {
-                drop(locked(&opened).take());
                 // Nobody waits where the capture ends at once.
                 let _ = out.send(());
             })
@@ -81,11 +78,14 @@ impl Running {
         let (turned_back, waiting) = mpsc::channel();
         let is_over = Arc::new(AtomicBool::new(false));
         turn_back(&pad, Arc::clone(&is_over), turned_back);
-        if let Some(before) = before {
-            *locked(&before.gate) = Some(Gate::at(&pad));
-        }
+        let gate = is_gated.then(|| Gate::at(&pad));
         encoder.start()?;
-        Ok(Self { encoder, ended, gate, is_over, waiting, stillness })
+        Ok(Self { encoder, ended, is_over, waiting, stillness, gate })
+    }
+
+    /// Lets it begin.
+    pub(super) fn open_gate(&mut self) {
+        self.gate = None;
     }
 
     /// Whether the last of its pictures is out.
@@ -130,10 +130,6 @@ impl Drop for Gate {
     fn drop(&mut self) {
         self.probe.take().into_iter().for_each(|probe| self.pad.remove_probe(probe));
     }
-}
-
-fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What somebody else tells, unless the whole capture ends.
