@@ -1,9 +1,8 @@
 //! Codes the pictures it is handed, by one encoder after the other.
 //!
-//! One is handed pictures at a time. It is ended where the picture rests, whose coded form is
-//! then used again (`rest.rs`), and where it is too slow and a faster one takes over, while the
-//! last pictures of the slow one still leave it. Driven by the grabbing thread (`display.rs`);
-//! it must not know X.
+//! There is one at a time. It is ended where the picture rests, whose coded form is then
+//! used again (`rest.rs`), and where it is too slow and a faster one takes over. Driven
+//! by the grabbing thread (`display.rs`); it must not know X.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -42,6 +41,12 @@ fn method(settings: &Settings) -> Method {
 #[derive(Debug)]
 enum State {
     Coding(Running),
+    /// The last pictures of an encoder that is given up leave it, and what is shown meanwhile
+    /// waits for the next one.
+    Changing {
+        before: Running,
+        waiting: Vec<gst::Buffer>,
+    },
     Resting(Rest),
     Over,
 }
@@ -51,12 +56,8 @@ pub(super) struct Coder {
     pipeline: gst::Pipeline,
     outlet: Arc<Outlet>,
     state: State,
-    /// The encoder before, while the last of its pictures leave it.
-    parting: Option<Running>,
     method: Method,
     pace: Pace,
-    /// Pictures in the film so far, those among them that are not coded yet.
-    shown: u64,
     /// Whom to ask for smaller pictures.
     relief: Option<Relief>,
     /// The last picture, without a time.
@@ -76,10 +77,8 @@ impl Coder {
             pipeline: pipeline.clone(),
             outlet: Arc::new(Outlet::new(settings, sender, counts)),
             state: State::Over,
-            parting: None,
             method: method(settings),
             pace: Pace::new(settings.fps),
-            shown: 0,
             relief,
             last: None,
         };
@@ -160,16 +159,12 @@ impl Coder {
             self.end_rest()?;
             self.state = State::Coding(self.begun()?);
         }
-        let is_full = || match &self.state {
-            State::Coding(running) => {
-                running.encoder.source.current_level_buffers() >= pipeline::MOST_WAITING_ANEW
+        if let State::Changing { before, waiting } = &self.state {
+            if waiting.len() >= pipeline::MOST_WAITING_ANEW as usize {
+                self.part(leave)?;
+            } else if before.has_ended() {
+                self.take_over()?;
             }
-            State::Resting(_) | State::Over => false,
-        };
-        if self.parting.is_some() && is_full() {
-            self.part(leave)?;
-        } else if let Some(before) = self.parting.take_if(|before| before.has_ended()) {
-            self.parted(&before);
         }
         self.ease(leave)?;
         if let Some(picture) = picture {
@@ -197,9 +192,8 @@ impl Coder {
     }
 
     /// Hands on what is coded already.
-    fn again(&mut self, samples: Vec<Sample>) -> Result<(), Ended> {
+    fn again(&self, samples: Vec<Sample>) -> Result<(), Ended> {
         for sample in samples {
-            self.shown += 1;
             self.outlet.counts.coded_again.fetch_add(1, Ordering::Relaxed);
             self.outlet.put(sample).map_err(|_| Ended)?;
         }
@@ -212,8 +206,8 @@ impl Coder {
         let source = &running.encoder.source;
         let queue = source.current_level_buffers();
         // One that has taken over has caught up.
-        if self.parting.is_none() && queue < pipeline::MOST_WAITING {
-            source.set_max_buffers(pipeline::MOST_WAITING);
+        if queue < u64::from(pipeline::MOST_WAITING) {
+            source.set_max_buffers(pipeline::MOST_WAITING.into());
         }
         let is_eased = self.is_smaller() || self.method == Method::X264Light;
         match self.pace.step(queue >= pipeline::MANY_WAITING, is_eased) {
@@ -233,7 +227,8 @@ impl Coder {
     fn lighten(&mut self, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
         if let Some(relief) = self.relief.as_ref().filter(|_| !self.is_smaller()) {
             tracing::warn!("the processors are short: the page is to receive smaller pictures");
-            self.outlet.counts.smaller_after.get_or_init(|| self.shown);
+            let counts = &self.outlet.counts;
+            counts.smaller_after.get_or_init(|| counts.coded.load(Ordering::Relaxed));
             relief.send_replace(true);
         } else if self.method == Method::X264 {
             tracing::warn!("the processors are short: pictures are coded with less effort");
@@ -259,50 +254,41 @@ impl Coder {
     /// grabbed by whoever waited for that, and two encoders at once leave the browser too little.
     fn change(&mut self, method: Method, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
         self.part(leave)?;
-        match std::mem::replace(&mut self.state, State::Over) {
-            State::Coding(before) => self.parting = Some(before),
-            other => {
-                self.state = other;
-                return Ok(());
-            }
+        self.state = match std::mem::replace(&mut self.state, State::Over) {
+            State::Coding(before) => State::Changing { before, waiting: vec![] },
+            other => other,
+        };
+        if let State::Changing { before, waiting } = &mut self.state {
+            *waiting = before.give_up(leave)?;
+            self.method = method;
         }
-        self.method = method;
-        let mut next = self.begun()?;
-        // It takes nothing yet: whoever had to wait for room would wait for ever.
-        next.encoder.source.set_max_buffers(0);
-        let waiting = self.parting.iter().map(|before| before.give_up(leave));
-        let waiting = waiting.collect::<Result<Vec<_>, _>>()?.concat();
-        let Counts { eased_after, eased, .. } = &*self.outlet.counts;
-        let moved = waiting.len() as u64;
-        if method == Method::X264Light {
-            eased_after.get_or_init(|| self.shown - moved);
-            eased.fetch_add(moved, Ordering::Relaxed);
-        } else {
-            eased.fetch_sub(moved, Ordering::Relaxed);
-        }
-        for picture in waiting {
-            next.stillness.add(false);
-            next.encoder.source.push_buffer(picture).map_err(|_| Ended)?;
-        }
-        next.encoder.source.set_max_buffers(pipeline::MOST_WAITING_ANEW);
-        self.state = State::Coding(next);
         Ok(())
     }
 
-    /// Waits until the last picture of the encoder before is out.
+    /// Waits until the last picture of an encoder that is given up is out.
     fn part(&mut self, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
-        let Some(before) = self.parting.take() else { return Ok(()) };
-        let is_out = before.wait(leave);
-        self.parted(&before);
-        is_out
+        let State::Changing { before, .. } = &self.state else { return Ok(()) };
+        before.wait(leave)?;
+        self.take_over()
     }
 
-    /// Lets the next encoder begin. It takes the memory that the one before has given back.
-    fn parted(&mut self, before: &Running) {
-        pipeline::remove_encoder(&self.pipeline, &before.encoder);
-        if let State::Coding(running) = &mut self.state {
-            running.open_gate();
+    /// Begins with the next encoder, for which there is the memory that the one before gives
+    /// back.
+    fn take_over(&mut self) -> Result<(), Ended> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Changing { before, waiting } => {
+                pipeline::remove_encoder(&self.pipeline, &before.encoder);
+                let mut next = self.begun()?;
+                next.encoder.source.set_max_buffers(pipeline::MOST_WAITING_ANEW.into());
+                for picture in waiting {
+                    next.stillness.add(false);
+                    next.encoder.source.push_buffer(picture).map_err(|_| Ended)?;
+                }
+                self.state = State::Coding(next);
+            }
+            other => self.state = other,
         }
+        Ok(())
     }
 
     /// With an encoder that has just begun.
@@ -313,29 +299,33 @@ impl Coder {
 
     /// Hands the last picture to the encoder; whether it was the same before.
     fn code(&mut self, presentation: i64, is_same: bool) -> Result<(), Ended> {
-        let (is_smaller, is_light) = (self.is_smaller(), self.method == Method::X264Light);
-        let (State::Coding(running), Some(last)) = (&mut self.state, &self.last) else {
-            return Ok(());
-        };
-        running.stillness.add(is_same);
-        self.shown += 1;
-        let counts = &self.outlet.counts;
-        counts.smaller.fetch_add(is_smaller.into(), Ordering::Relaxed);
-        counts.eased.fetch_add(is_light.into(), Ordering::Relaxed);
-        if self.outlet.begins(presentation) {
-            running.encoder.ask_for_key();
-        }
+        let Some(last) = &self.last else { return Ok(()) };
+        let is_smaller = self.is_smaller();
+        self.outlet.counts.smaller.fetch_add(is_smaller.into(), Ordering::Relaxed);
         // Shares the picture's memory.
         let mut buffer = last.copy();
         let writable = buffer.get_mut().expect("a fresh copy has one owner");
-        let presentation = u64::try_from(presentation).expect("slots come after the start");
-        writable.set_pts(gst::ClockTime::from_nseconds(presentation));
+        let start = u64::try_from(presentation).expect("slots come after the start");
+        writable.set_pts(gst::ClockTime::from_nseconds(start));
         writable.set_duration(gst::ClockTime::SECOND / u64::from(self.outlet.settings.fps));
-        running.encoder.source.push_buffer(buffer).map(drop).map_err(|_| Ended)
+        match &mut self.state {
+            State::Coding(running) => {
+                running.stillness.add(is_same);
+                if self.outlet.begins(presentation) {
+                    running.encoder.ask_for_key();
+                }
+                running.encoder.source.push_buffer(buffer).map(drop).map_err(|_| Ended)
+            }
+            State::Changing { waiting, .. } => {
+                waiting.push(buffer);
+                Ok(())
+            }
+            State::Resting(_) | State::Over => Ok(()),
+        }
     }
 
     fn start(&self) -> Result<Running, gst::glib::BoolError> {
-        Running::start(&self.pipeline, self.method, &self.outlet, self.parting.is_some())
+        Running::start(&self.pipeline, self.method, &self.outlet)
     }
 
     /// Ends the encoder and waits until all its pictures are out, after those of the one before.
@@ -358,13 +348,8 @@ impl Coder {
 
 impl Drop for Coder {
     fn drop(&mut self) {
-        let parting = self.parting.take();
-        let running = match std::mem::replace(&mut self.state, State::Over) {
-            State::Coding(running) => Some(running),
-            State::Resting(_) | State::Over => None,
-        };
-        for Running { encoder, .. } in parting.iter().chain(&running) {
-            pipeline::remove_encoder(&self.pipeline, encoder);
+        if let State::Coding(running) | State::Changing { before: running, .. } = &self.state {
+            pipeline::remove_encoder(&self.pipeline, &running.encoder);
         }
         self.outlet.close();
     }
@@ -437,9 +422,7 @@ mod tests {
             // A warm encoder may be handed more than it takes, so that pictures wait, but not so
             // many that it is eased; any other nothing before it has taken what came before.
             let room = if later.is_some() { pipeline::MANY_WAITING } else { 1 };
-            // One that takes over begins with a later picture.
-            while coder.parting.is_none()
-                && let State::Coding(running) = &coder.state
+            while let State::Coding(running) = &coder.state
                 && running.encoder.source.current_level_buffers() >= room
                 && pipeline.current_state() == gst::State::Playing
             {
@@ -449,12 +432,13 @@ mod tests {
             if changes.contains(&number) {
                 let is_eased = coder.method == Method::X264Light;
                 if is_eased { coder.restore(&stay) } else { coder.lighten(&stay) }.unwrap();
-                assert!(coder.parting.is_some(), "nobody waits for the one before");
+                let is_changing = matches!(coder.state, State::Changing { .. });
+                assert!(is_changing, "nobody waits for the one before");
             }
         }
         coder.finish(&stay);
         if let [_] = changes {
-            let eased_after = counts.eased_after.get().copied().unwrap();
+            let eased_after = counts.eased_after.get().copied().unwrap_or(slots as u64);
             let later =
                 [&counts.eased, &counts.coded_again].map(|count| count.load(Ordering::Relaxed));
             assert_eq!(eased_after + later[0] + later[1], slots as u64);
@@ -613,23 +597,22 @@ mod tests {
         pipeline.set_state(gst::State::Playing).unwrap();
         let seen = |coder: &Coder| {
             let is_eased = coder.method == Method::X264Light;
-            let Counts { smaller_after, eased_after, .. } = &*counts;
-            (*asked.borrow(), smaller_after.get().copied(), eased_after.get().is_some(), is_eased)
+            (*asked.borrow(), counts.smaller_after.get().copied(), is_eased)
         };
-        assert_eq!(seen(&coder), (false, None, false, false));
+        assert_eq!(seen(&coder), (false, None, false));
         coder.lighten(&|| false).unwrap();
-        assert_eq!(seen(&coder), (true, Some(0), false, false));
+        assert_eq!(seen(&coder), (true, Some(0), false));
         coder.show(Some(picture(16)), slot(0), &|| false).unwrap();
         coder.lighten(&|| false).unwrap();
-        assert_eq!(seen(&coder), (true, Some(0), true, true));
+        assert_eq!(seen(&coder), (true, Some(0), true));
         coder.lighten(&|| false).unwrap();
-        assert_eq!(seen(&coder), (true, Some(0), true, true), "no more can be done");
+        assert_eq!(seen(&coder), (true, Some(0), true), "no more can be done");
         coder.show(Some(picture(16)), slot(1), &|| false).unwrap();
         coder.restore(&|| false).unwrap();
-        assert_eq!(seen(&coder), (true, Some(0), true, false));
+        assert_eq!(seen(&coder), (true, Some(0), false));
         coder.show(Some(picture(16)), slot(2), &|| false).unwrap();
         coder.restore(&|| false).unwrap();
-        assert_eq!(seen(&coder), (false, Some(0), true, false));
+        assert_eq!(seen(&coder), (false, Some(0), false));
         coder.show(Some(picture(16)), slot(3), &|| false).unwrap();
         assert_eq!(counts.smaller.load(Ordering::Relaxed), 3);
         pipeline.set_state(gst::State::Null).unwrap();
@@ -642,7 +625,7 @@ mod tests {
             let settings = Settings { threads, ..Settings::nowhere() };
             let pipeline = gst::Pipeline::new();
             let encoder = pipeline::add_encoder(&pipeline, &settings, Method::X264).unwrap();
-            encoder.elements.by_name("x264").unwrap().property("option-string")
+            encoder.elements[1].property("option-string")
         };
         assert!(options(3).contains(":subme=2:"), "{}", options(3));
         assert!(!options(2).contains("subme"), "{}", options(2));

@@ -17,13 +17,21 @@ const LEAST_STEP: i64 = 1_000_000;
 pub(super) struct Counts {
     pub(super) coded: AtomicU64,
     pub(super) coded_again: AtomicU64,
-    /// How many were shown before the page was first asked for smaller pictures, and how many
-    /// were coded while it was.
+    /// How many were coded before the page was first asked for smaller pictures, and how many
+    /// were handed to an encoder while it was.
     pub(super) smaller_after: OnceLock<u64>,
     pub(super) smaller: AtomicU64,
-    /// How many were shown before any was coded with less effort, and how many were.
+    /// How many were coded before any was with less effort, and how many were.
     pub(super) eased_after: OnceLock<u64>,
     pub(super) eased: AtomicU64,
+}
+
+impl Counts {
+    /// With each that was coded with less effort, before it leaves.
+    pub(super) fn ease(&self) {
+        self.eased_after.get_or_init(|| self.coded.load(Ordering::Relaxed));
+        self.eased.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// What is coded leaves here, in order and once.

@@ -25,10 +25,10 @@ pub(super) const AUDIO_LEVEL: &str = "level";
 /// Pictures that may wait for the encoder, 3 MB each at 1080p: one that has looked ahead for
 /// the first time has a third of a second of work to do at once, while the browser has just
 /// begun.
-pub(super) const MOST_WAITING: u64 = 18;
+pub(super) const MOST_WAITING: u32 = 18;
 /// The same for an encoder that takes over, until it has caught up: what waited for the one
 /// before, and a second while that ends.
-pub(super) const MOST_WAITING_ANEW: u64 = 3 * MOST_WAITING;
+pub(super) const MOST_WAITING_ANEW: u32 = 3 * MOST_WAITING;
 /// There is memory at once for so many of them.
 const READY_PICTURES: u32 = 2;
 /// Where so many wait, and go on to, the machine is too small. Fewer may wait for
@@ -64,13 +64,12 @@ pub(super) struct Graph {
     pub(super) audio_sink: gst_app::AppSink,
 }
 
-/// One encoder of pictures, from its start to its end.
+/// The elements of one encoder of pictures, from its start to its end.
 #[derive(Debug)]
 pub(super) struct Encoder {
     pub(super) source: gst_app::AppSrc,
     pub(super) sink: gst_app::AppSink,
-    /// All its elements, apart from those of another that runs beside it.
-    pub(super) elements: gst::Bin,
+    pub(super) elements: Vec<gst::Element>,
 }
 
 /// How pictures are coded.
@@ -175,7 +174,7 @@ pub(super) fn add_encoder(
         .format(gst::Format::Time)
         .is_live(true)
         .block(true)
-        .max_buffers(MOST_WAITING)
+        .max_buffers(MOST_WAITING.into())
         // Pictures alone are counted.
         .max_bytes(0)
         .build();
@@ -186,20 +185,18 @@ pub(super) fn add_encoder(
         .field("profile", "high")
         .build();
     let sink = sink("coded-pictures", &coded);
-    let mut chain = vec![source.clone().upcast()];
-    chain.append(&mut coding(settings, method)?);
-    chain.push(sink.clone().upcast());
-    let elements = gst::Bin::new();
-    elements.add_many(&chain)?;
-    gst::Element::link_many(&chain)?;
-    pipeline.add(&elements)?;
+    let mut elements = vec![source.clone().upcast()];
+    elements.append(&mut coding(settings, method)?);
+    elements.push(sink.clone().upcast());
+    pipeline.add_many(&elements)?;
+    gst::Element::link_many(&elements)?;
     Ok(Encoder { source, sink, elements })
 }
 
 impl Encoder {
     /// Sets it going with the pipeline.
     pub(super) fn start(&self) -> Result<(), glib::BoolError> {
-        self.elements.sync_state_with_parent()
+        self.elements.iter().rev().try_for_each(gst::Element::sync_state_with_parent)
     }
 
     /// Lets the next picture that it is handed be a key picture.
@@ -238,11 +235,13 @@ pub(super) fn can_code(settings: &Settings, method: Method) -> bool {
 
 /// Takes an encoder out that has ended or is not wanted any more.
 pub(super) fn remove_encoder(pipeline: &gst::Pipeline, encoder: &Encoder) {
-    if let Err(error) = encoder.elements.set_state(gst::State::Null) {
-        tracing::warn!(%error, "the encoder does not stop");
+    for element in &encoder.elements {
+        if let Err(error) = element.set_state(gst::State::Null) {
+            tracing::warn!(%error, "the encoder does not stop");
+        }
     }
     // One that is not in the pipeline has nothing to be taken out of.
-    let _ = pipeline.remove(&encoder.elements);
+    let _ = pipeline.remove_many(&encoder.elements);
     encoder.sink.set_callbacks(gst_app::AppSinkCallbacks::builder().build());
 }
 
@@ -340,10 +339,9 @@ pub(super) fn pictures_to_warm_up(fps: u32, threads: u32) -> u32 {
 /// back before; one being made, one being taken and one kept to be shown again. A card may keep
 /// what it codes.
 pub(super) fn supply(fps: u32, threads: u32) -> Supply {
-    let ready = (READY_PICTURES + held::length(fps) + 3) as usize;
-    let most = u32::try_from(MOST_WAITING_ANEW).expect("a small constant");
-    let spare = (most - READY_PICTURES + pictures_in_encoder(fps, threads)) as usize;
-    Supply { ready, spare }
+    let ready = READY_PICTURES + held::length(fps) + 3;
+    let spare = MOST_WAITING_ANEW - READY_PICTURES + pictures_in_encoder(fps, threads);
+    Supply { ready: ready as usize, spare: spare as usize }
 }
 
 fn make<'a>(element: &'a str, name: &'a str) -> gst::element_factory::ElementBuilder<'a> {

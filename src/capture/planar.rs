@@ -148,8 +148,10 @@ impl Free {
             self.lendings = 0;
             self.fewest = self.memory.len();
         }
+        // They may be needed again meanwhile.
+        self.unneeded = self.unneeded.min(self.memory.len());
         // One with each, for that takes the system a moment in which nothing is grabbed.
-        if self.unneeded > 0 && !self.memory.is_empty() {
+        if self.unneeded > 0 {
             // What is lent last is what nobody had.
             self.memory.remove(0);
             self.spare += 1;

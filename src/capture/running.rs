@@ -1,6 +1,5 @@
-//! One encoder from its start to its end, of which the next one may already wait.
-//!
-//! It must not know when an encoder is given up, nor for which other.
+//! One encoder from its start to its end. It must not know why it is given up, nor for which
+//! other.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -34,26 +33,27 @@ pub(super) struct Running {
     /// That, and then nothing.
     waiting: mpsc::Receiver<Option<gst::Buffer>>,
     pub(super) stillness: Stillness,
-    gate: Option<Gate>,
 }
 
 impl Running {
-    /// Adds one to the `pipeline`, which may run. It codes nothing before its gate is opened
-    /// where it `is_gated`.
+    /// Adds one to the `pipeline`, which may run.
     pub(super) fn start(
         pipeline: &gst::Pipeline,
         method: Method,
         outlet: &Arc<Outlet>,
-        is_gated: bool,
     ) -> Result<Self, gst::glib::BoolError> {
         let encoder = pipeline::add_encoder(pipeline, &outlet.settings, method)?;
         let stillness = Stillness::new(pipeline::key_interval(outlet.settings.fps));
         let (out, ended) = mpsc::channel();
         let outlet = Arc::clone(outlet);
         let mut is_described = false;
+        let is_light = method == Method::X264Light;
         let mut take = move |coded: &gst::Sample| {
             if !std::mem::replace(&mut is_described, true) {
                 outlet.describe(coded)?;
+            }
+            if is_light {
+                outlet.counts.ease();
             }
             outlet.put(sample::convert(Track::Video, coded)?)
         };
@@ -78,22 +78,16 @@ impl Running {
         let (turned_back, waiting) = mpsc::channel();
         let is_over = Arc::new(AtomicBool::new(false));
         turn_back(&pad, Arc::clone(&is_over), turned_back);
-        let gate = is_gated.then(|| Gate::at(&pad));
         encoder.start()?;
-        Ok(Self { encoder, ended, is_over, waiting, stillness, gate })
+        Ok(Self { encoder, ended, is_over, waiting, stillness })
     }
 
-    /// Lets it begin.
-    pub(super) fn open_gate(&mut self) {
-        self.gate = None;
-    }
-
-    /// Whether the last of its pictures is out.
+    /// Whether the last of its pictures is out, which is told once.
     pub(super) fn has_ended(&self) -> bool {
         self.ended.try_recv().is_ok()
     }
 
-    /// Waits until the last of its pictures is out.
+    /// Waits until the last of its pictures is out, unless that was told.
     pub(super) fn wait(&self, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
         next(&self.ended, leave)
     }
@@ -108,27 +102,6 @@ impl Running {
             waiting.push(picture);
         }
         Ok(waiting)
-    }
-}
-
-/// Nothing gets past a pad before this is dropped.
-#[derive(Debug)]
-struct Gate {
-    pad: gst::Pad,
-    probe: Option<gst::PadProbeId>,
-}
-
-impl Gate {
-    fn at(pad: &gst::Pad) -> Self {
-        let kinds = gst::PadProbeType::BLOCK_DOWNSTREAM;
-        let probe = pad.add_probe(kinds, |_, _| gst::PadProbeReturn::Ok);
-        Self { pad: pad.clone(), probe }
-    }
-}
-
-impl Drop for Gate {
-    fn drop(&mut self) {
-        self.probe.take().into_iter().for_each(|probe| self.pad.remove_probe(probe));
     }
 }
 
