@@ -336,7 +336,8 @@ pub fn check() -> Result<String, Error> {
     if missing.is_empty() { Ok(gst::version_string().into()) } else { Err(Error::Missing(missing)) }
 }
 
-/// Throws the sound away until it is to be kept, and counts the gaps in it then.
+/// Throws the sound away until it is to be kept, and counts the gaps in it then. When it
+/// arrives tells from the beginning.
 ///
 /// Not by a `valve`: one that opens makes the source agree on its format anew,
 /// and a `pulsesrc` that had not yet done so then never does.
@@ -346,18 +347,22 @@ fn watch_sound(graph: &pipeline::Graph, sound: &Arc<Sound>) {
     let sound = Arc::clone(sound);
     let first = AtomicBool::new(true);
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let starts_anew =
+            info.buffer().is_some_and(|buffer| buffer.flags().contains(gst::BufferFlags::DISCONT));
+        if let Some((now, end)) = arrival(&source, info.buffer()) {
+            let mut drift = sound.drift();
+            if starts_anew {
+                drift.begins_anew();
+            }
+            drift.arrived(now, end);
+        }
         if !sound.is_kept.load(Ordering::Relaxed) {
             return gst::PadProbeReturn::Drop;
         }
-        let starts_anew =
-            info.buffer().is_some_and(|buffer| buffer.flags().contains(gst::BufferFlags::DISCONT));
         // The first one that is kept follows a gap of our own making.
         let is_first = first.swap(false, Ordering::Relaxed);
         if starts_anew && !is_first {
             sound.gaps.fetch_add(1, Ordering::Relaxed);
-        }
-        if let (Some((now, end)), false) = (arrival(&source, info.buffer()), is_first) {
-            sound.drift().arrived(now, end);
         }
         gst::PadProbeReturn::Ok
     });
@@ -420,6 +425,7 @@ mod tests {
     #[test]
     fn sound_gets_the_time_of_the_clock_and_not_of_its_count() {
         const FRAMES: i64 = 4000;
+        let step = 1_000_000_000 / i64::from(SAMPLE_RATE);
         let frame = |number: i64| number * 1024 * 1_000_000_000 / i64::from(SAMPLE_RATE);
         gst::init().unwrap();
         let caps = gst::Caps::builder("audio/mpeg").build();
@@ -429,10 +435,13 @@ mod tests {
         pipeline.add_many([source.upcast_ref::<gst::Element>(), sink.upcast_ref()]).unwrap();
         source.link(&sink).unwrap();
         let sound = Arc::new(Sound::default());
-        // Ten minutes that were counted too fast by 100 millionths.
+        // Ten minutes that were counted too fast by 100 millionths, heard from the first on.
         for block in 0..60_000 {
-            let end = block * 10_000_000;
-            sound.drift().arrived(end - end / 10_000, end);
+            let begin = block * drift::BLOCK;
+            sound.drift().arrived(begin - begin / 10_000, begin + drift::BLOCK);
+            if block == 0 {
+                assert_eq!(sound.drift().correction(step), 0);
+            }
         }
         let (sender, mut receiver) = mpsc::channel(SAMPLES_IN_TRANSIT);
         forward_sound(&sink, sender, &sound);
@@ -458,50 +467,97 @@ mod tests {
         assert!((-60_000_000..-58_000_000).contains(&last), "{last}");
     }
 
-    #[test]
-    fn sound_that_arrives_tells_of_its_clock_and_of_gaps() {
-        gst::init().unwrap();
-        let source = gst_app::AppSrc::builder().format(gst::Format::Time).build();
-        let audio_sink = gst_app::AppSink::builder().sync(false).async_(false).build();
-        let graph = pipeline::Graph {
-            pipeline: gst::Pipeline::new(),
-            audio_source: source.clone().upcast(),
-            audio_sink: audio_sink.clone(),
-        };
-        let pipeline = &graph.pipeline;
-        pipeline.add_many([source.upcast_ref::<gst::Element>(), audio_sink.upcast_ref()]).unwrap();
-        source.link(&audio_sink).unwrap();
-        let sound = Arc::new(Sound::default());
-        sound.is_kept.store(true, Ordering::Relaxed);
-        watch_sound(&graph, &sound);
-        pipeline.set_state(gst::State::Playing).unwrap();
-        let clock = gst::SystemClock::obtain();
-        source.set_clock(Some(&clock)).unwrap();
-        let arrive = |now: u64, end: u64, is_new: bool| {
-            let length = gst::ClockTime::from_mseconds(10);
+    /// Sound that is watched, with a clock that the test sets.
+    struct Watched {
+        graph: pipeline::Graph,
+        source: gst_app::AppSrc,
+        sound: Arc<Sound>,
+    }
+
+    impl Watched {
+        fn new() -> Self {
+            gst::init().unwrap();
+            let source = gst_app::AppSrc::builder().format(gst::Format::Time).build();
+            let audio_sink = gst_app::AppSink::builder().sync(false).async_(false).build();
+            let graph = pipeline::Graph {
+                pipeline: gst::Pipeline::new(),
+                audio_source: source.clone().upcast(),
+                audio_sink: audio_sink.clone(),
+            };
+            let pipeline = &graph.pipeline;
+            pipeline
+                .add_many([source.upcast_ref::<gst::Element>(), audio_sink.upcast_ref()])
+                .unwrap();
+            source.link(&audio_sink).unwrap();
+            let sound = Arc::new(Sound::default());
+            watch_sound(&graph, &sound);
+            pipeline.set_state(gst::State::Playing).unwrap();
+            source.set_clock(Some(&gst::SystemClock::obtain())).unwrap();
+            Self { graph, source, sound }
+        }
+
+        /// A block arrives so many milliseconds after the start that by its count begins at `begin`.
+        fn arrive(&self, now: u64, begin: u64, is_new: bool) {
             let mut block = gst::Buffer::from_slice([0u8; 8]);
             let writable = block.get_mut().unwrap();
-            writable.set_pts(gst::ClockTime::from_mseconds(end) - length);
-            writable.set_duration(length);
+            writable.set_pts(gst::ClockTime::from_mseconds(begin));
+            writable.set_duration(gst::ClockTime::from_mseconds(10));
             if is_new {
                 writable.set_flags(gst::BufferFlags::DISCONT);
             }
-            // As if it had been so long since the start.
-            source.set_base_time(clock.time() - gst::ClockTime::from_mseconds(now));
-            source.push_buffer(block).unwrap();
-            audio_sink.try_pull_sample(gst::ClockTime::from_seconds(5)).unwrap();
+            let clock = gst::SystemClock::obtain();
+            self.source.set_base_time(clock.time() - gst::ClockTime::from_mseconds(now));
+            self.source.push_buffer(block).unwrap();
+        }
+
+        /// Waits for what has arrived to come through; false when all of it was thrown away.
+        fn comes_through(&self) -> bool {
+            self.graph.audio_sink.try_pull_sample(gst::ClockTime::from_seconds(5)).is_some()
+        }
+
+        fn correction_ms(&self) -> f64 {
+            let correction = self.sound.drift().correction(1_000_000_000);
+            f64::from(i32::try_from(correction).unwrap()) / 1e6
+        }
+    }
+
+    impl Drop for Watched {
+        fn drop(&mut self) {
+            self.graph.pipeline.set_state(gst::State::Null).unwrap();
+        }
+    }
+
+    #[test]
+    fn sound_that_arrives_tells_of_its_clock_and_of_gaps() {
+        let watched = Watched::new();
+        watched.sound.is_kept.store(true, Ordering::Relaxed);
+        let arrive = |now, begin, is_new| {
+            watched.arrive(now, begin, is_new);
+            assert!(watched.comes_through());
         };
         // What begins the sound is no gap.
         arrive(10, 10, true);
-        // By its count it is ahead by ever more; the soonest of a few blocks tells.
-        for (now, ahead) in [(1000, 0), (8000, 5), (13_000, 5), (20_000, 15), (25_000, 15)] {
+        assert!(watched.correction_ms().abs() < 5.0);
+        // By its count it is ahead, and by less after a gap; the soonest of a few blocks tells.
+        for (now, ahead) in [(1000, 40), (8000, 5), (13_000, 5), (20_000, 15), (25_000, 15)] {
             for block in 0..5 {
                 arrive(now, now + ahead, now == 8000 && block == 0);
             }
         }
-        pipeline.set_state(gst::State::Null).unwrap();
-        assert_eq!(sound.gaps.load(Ordering::Relaxed), 1);
-        let correction = sound.drift().correction(1_000_000_000);
-        assert!((-12_000_000..-8_000_000).contains(&correction), "{correction}");
+        assert_eq!(watched.sound.gaps.load(Ordering::Relaxed), 1);
+        let correction = watched.correction_ms();
+        assert!((-15.0..-13.0).contains(&correction), "{correction}");
+    }
+
+    #[test]
+    fn sound_that_is_thrown_away_tells_where_its_count_began() {
+        let watched = Watched::new();
+        for block in 0..5 {
+            watched.arrive(500, 530, block == 0);
+        }
+        watched.source.end_of_stream().unwrap();
+        assert!(!watched.comes_through());
+        let correction = watched.correction_ms();
+        assert!((-30.0..-28.0).contains(&correction), "{correction}");
     }
 }
