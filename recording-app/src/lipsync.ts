@@ -21,7 +21,7 @@ const EITHER_WAY_MS = 24;
  * how it was chosen). Not read at run time: an `AudioContext` alone tells most of it, and of 18
  * meetings in which one did, one stood still for some seconds.
  */
-const SOUND_WAY_MS = 33;
+const SOUND_WAY_MS = 41;
 
 /** So long after its turn a picture is shown, in ms, as long as nobody tells. */
 const SHOWN_AFTER_MS = -8;
@@ -122,7 +122,8 @@ export class LipSync {
     this.slowest.splice(0, this.slowest.length - MEMORY);
     // Whoever needs the longest decides for all: decoding is within the time that a picture
     // is held, and sound may have to be held less to be in step.
-    const least = heard ? heard.least + EITHER_WAY_MS : 0;
+    // At first the browser waits for 80 ms of it, whatever the network is like.
+    const least = heard && !heard.isNew ? heard.least + EITHER_WAY_MS : 0;
     const needed = Math.min(Math.max(SOUND_HOLD_MS, least, ...this.slowest), LONGEST_HOLD_MS);
     // As late as pictures are, so late the sound should be.
     const { farther } = this;
@@ -139,7 +140,10 @@ export class LipSync {
   }
 
   /** Means since the last reading, in ms; nothing for a stream that stood still. */
-  private since(id: string, now: Buffered): { delay: number; least: number; decoding: number } | undefined {
+  private since(
+    id: string,
+    now: Buffered,
+  ): { delay: number; least: number; decoding: number; isNew: boolean } | undefined {
     const known = this.before.get(id) ?? NOTHING;
     const sums = Object.keys(NOTHING) as (keyof Buffered)[];
     // One that was begun anew counts from zero again.
@@ -153,7 +157,7 @@ export class LipSync {
     const decoded = now.decoded - before.decoded;
     const processing = decoded > 0 ? (1000 * (now.processing - before.processing)) / decoded : 0;
     const delay = mean("delay");
-    return { delay, least: mean("least"), decoding: Math.max(processing - delay, 0) };
+    return { delay, least: mean("least"), decoding: Math.max(processing - delay, 0), isNew: before === NOTHING };
   }
 
   private forget(known: readonly string[]): void {

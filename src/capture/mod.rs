@@ -350,11 +350,12 @@ fn watch_sound(graph: &pipeline::Graph, sound: &Arc<Sound>) {
         let starts_anew =
             info.buffer().is_some_and(|buffer| buffer.flags().contains(gst::BufferFlags::DISCONT));
         if let Some((now, end)) = arrival(&source, info.buffer()) {
-            let mut drift = sound.drift();
+            // The first block is handed over while it is still played.
             if starts_anew {
-                drift.begins_anew();
+                sound.drift().begins_anew();
+            } else {
+                sound.drift().arrived(now, end);
             }
-            drift.arrived(now, end);
         }
         if !sound.is_kept.load(Ordering::Relaxed) {
             return gst::PadProbeReturn::Drop;
@@ -552,8 +553,10 @@ mod tests {
     #[test]
     fn sound_that_is_thrown_away_tells_where_its_count_began() {
         let watched = Watched::new();
-        for block in 0..5 {
-            watched.arrive(500, 530, block == 0);
+        // The first one does not, which is still played.
+        watched.arrive(500, 600, true);
+        for _ in 0..5 {
+            watched.arrive(500, 530, false);
         }
         watched.source.end_of_stream().unwrap();
         assert!(!watched.comes_through());
