@@ -342,6 +342,52 @@ async fn a_meeting_that_is_not_there_is_refused_with_its_reason() {
     assert!(ended.log.contains("dance"), "{}", ended.log);
 }
 
+/// A page that says what it is told of its rhythm, and draws in each turn.
+const TOLD: &str = r#"<!doctype html><title>told</title><div style="height: 100vh"></div><script>
+    const token = new URLSearchParams(location.search).get("worker");
+    const socket = new WebSocket(`ws://${location.host}/worker/${token}`);
+    const tell = (message) => socket.send(JSON.stringify(message));
+    socket.onopen = () => {
+        tell({ type: "hello", version: 1 });
+        tell({ type: "state", state: "live" });
+    };
+    socket.onmessage = ({ data }) => {
+        const { type, drawnUs, shownUs } = JSON.parse(data);
+        const times = [performance.timeOrigin * 1000, drawnUs, Date.now() * 1000, shownUs];
+        const message = `told ${times.map(Math.round).join(" ")} end`;
+        if (type === "rhythm") tell({ type: "log", level: "warn", message });
+    };
+    let turns = 0;
+    const draw = () => {
+        document.querySelector("div").style.background = turns++ % 2 ? "navy" : "teal";
+        requestAnimationFrame(draw);
+    };
+    draw();
+</script>"#;
+
+#[tokio::test]
+async fn a_page_is_told_when_what_it_draws_is_shown() {
+    let site = Site::new().await;
+    let page = site.path("told");
+    std::fs::create_dir(&page).unwrap();
+    std::fs::write(page.join("index.html"), TOLD).unwrap();
+    let mut command = site.local(&["--participants", "1", "--duration", "4s"]);
+    command.env("RECORDER_MEETING_PAGE", &page);
+    let ended = site.run(command).await;
+    let told: Vec<Vec<i64>> = ended
+        .log
+        .split("told ")
+        .filter_map(|text| text.split_once(" end"))
+        .map(|(times, _)| times.split(' ').map(|time| time.parse().unwrap()).collect())
+        .collect();
+    assert!(!told.is_empty(), "{}", ended.log);
+    for times in told {
+        let [opened, drawn, now, shown] = times[..] else { panic!("{times:?}") };
+        assert!(opened < drawn && drawn < now + 1000, "{times:?}");
+        assert!((shown - drawn).abs() < 33_334, "{times:?}");
+    }
+}
+
 /// Threads for scripts of workers in the processes of pages, if there is one of a page.
 fn workers_of_pages(site: &Site) -> Option<usize> {
     let pages = processes::marked(&site.path("")).into_iter();
