@@ -350,7 +350,7 @@ fn watch_sound(graph: &pipeline::Graph, sound: &Arc<Sound>) {
         let starts_anew =
             info.buffer().is_some_and(|buffer| buffer.flags().contains(gst::BufferFlags::DISCONT));
         if let Some((now, end)) = arrival(&source, info.buffer()) {
-            // The first block is handed over while it is still played.
+            // The first block comes sooner than all others.
             if starts_anew {
                 sound.drift().begins_anew();
             } else {
@@ -553,7 +553,7 @@ mod tests {
     #[test]
     fn sound_that_is_thrown_away_tells_where_its_count_began() {
         let watched = Watched::new();
-        // The first one does not, which is still played.
+        // The first one does not, which comes too soon.
         watched.arrive(500, 600, true);
         for _ in 0..5 {
             watched.arrive(500, 530, false);
