@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
+use super::grid::slot;
 use super::outlet::{Counts, Outlet};
 use super::pace::{Pace, Step};
 use super::pipeline::{self, Method};
@@ -60,8 +61,9 @@ pub(super) struct Coder {
     pace: Pace,
     /// Whom to ask for smaller pictures.
     relief: Option<Relief>,
-    /// The last picture, without a time.
+    /// The last picture, without a time, and when it was shown last.
     last: Option<gst::Buffer>,
+    shown_at: Option<i64>,
 }
 
 impl Coder {
@@ -81,6 +83,7 @@ impl Coder {
             pace: Pace::new(settings.fps),
             relief,
             last: None,
+            shown_at: None,
         };
         coder.state = State::Coding(coder.start()?);
         Ok(coder)
@@ -129,6 +132,13 @@ impl Coder {
         self.last.as_ref()
     }
 
+    /// Whether the next picture has to wait until one that waits already is coded.
+    pub(super) fn is_full(&self) -> bool {
+        let State::Coding(running) = &self.state else { return false };
+        let source = &running.encoder.source;
+        source.current_level_buffers() >= source.max_buffers()
+    }
+
     /// Shows `picture`, or the last one again, in the slot that begins at `presentation`.
     /// Waits while the encoder is too busy. `leave` tells that the capture ends at once.
     pub(super) fn show(
@@ -166,7 +176,8 @@ impl Coder {
                 self.take_over()?;
             }
         }
-        self.ease(leave)?;
+        let missed = self.missed(presentation);
+        self.ease(missed, leave)?;
         if let Some(picture) = picture {
             self.last = Some(picture);
         }
@@ -200,8 +211,16 @@ impl Coder {
         Ok(())
     }
 
+    /// Slots without a picture since the last one that was shown.
+    fn missed(&mut self, presentation: i64) -> u32 {
+        let since = presentation - self.shown_at.replace(presentation).unwrap_or(presentation);
+        let slot = slot(self.outlet.settings.fps);
+        u32::try_from((since + slot / 2) / slot - 1).unwrap_or_default()
+    }
+
     /// Does something about an encoder that is too slow, and takes it back where it keeps up.
-    fn ease(&mut self, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
+    /// Before this picture so many slots were `missed`.
+    fn ease(&mut self, missed: u32, leave: &dyn Fn() -> bool) -> Result<(), Ended> {
         let State::Coding(running) = &self.state else { return Ok(()) };
         let source = &running.encoder.source;
         let queue = source.current_level_buffers();
@@ -210,7 +229,7 @@ impl Coder {
             source.set_max_buffers(pipeline::MOST_WAITING.into());
         }
         let is_eased = self.is_smaller() || self.method == Method::X264Light;
-        match self.pace.step(queue >= pipeline::MANY_WAITING, is_eased) {
+        match self.pace.step(queue >= pipeline::MANY_WAITING, is_eased, missed) {
             Step::Keep => Ok(()),
             Step::Ease => self.lighten(leave),
             Step::Restore => self.restore(leave),

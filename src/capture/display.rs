@@ -344,7 +344,7 @@ impl Film {
                 grid.insert(Grid::beginning_with(self.fps, drawn, &before))
             };
             let settled = drawn.filter(|drawn| now - drawn >= settle);
-            let step = grid.step(now, settled, self.held.has_gap());
+            let step = grid.step(now, settled, self.held.has_gap(), self.coder.is_full());
             self.counts.missed.store(grid.missed(), Ordering::Relaxed);
             self.tell(grid, now);
             let shown = match step {

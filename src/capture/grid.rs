@@ -91,12 +91,22 @@ impl Grid {
     }
 
     /// What to do at `now`, where `drawn` is when the page drew something that is not in
-    /// any picture yet, and `has_gap` that a slot just before can still get a picture of its own.
-    pub(super) fn step(&mut self, now: i64, drawn: Option<i64>, has_gap: bool) -> Step {
-        let behind = (now - self.closes()) / self.slot;
-        if behind > CATCH_UP_SLOTS {
-            self.next += behind;
-            self.missed += behind.unsigned_abs();
+    /// any picture yet, `has_gap` that a slot just before can still get a picture of its own, and
+    /// `is_full` that whoever takes the pictures takes the next only when one more is coded.
+    pub(super) fn step(
+        &mut self,
+        now: i64,
+        drawn: Option<i64>,
+        has_gap: bool,
+        is_full: bool,
+    ) -> Step {
+        let behind = (now - self.closes()).div_euclid(self.slot);
+        // A repeated picture would take the place of one that shows something else, be late
+        // itself, and so would all after it: the film would stand still.
+        if is_full && behind >= 0 {
+            self.miss(behind + 1);
+        } else if behind > CATCH_UP_SLOTS {
+            self.miss(behind);
         }
         if now >= self.closes() {
             return Step::Repeat { presentation: self.take() };
@@ -126,6 +136,11 @@ impl Grid {
     /// Slots that stayed without any picture because time was short.
     pub(super) fn missed(&self) -> u64 {
         self.missed
+    }
+
+    fn miss(&mut self, slots: i64) {
+        self.next += slots;
+        self.missed += slots.unsigned_abs();
     }
 
     fn take(&mut self) -> i64 {
@@ -197,6 +212,8 @@ fn deviation(slot: i64, far: impl Iterator<Item = i64>) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -229,7 +246,7 @@ mod tests {
         };
         let mut is_over = false;
         while !is_over {
-            match grid.step(now, dirty, held.has_gap()) {
+            match grid.step(now, dirty, held.has_gap(), false) {
                 Step::Grab { presentation } => {
                     put(&mut held, Some(coming - 1), presentation);
                     waits.extend(dirty.take().map(|drawn| now - drawn));
@@ -397,7 +414,7 @@ mod tests {
         let drawn = 20 * SLOT + SLOT / 3;
         let before: Vec<i64> = (2..10).map(|n| n * SLOT).collect();
         let mut grid = Grid::beginning_with(30, drawn, &before);
-        let Step::Grab { presentation } = grid.step(drawn, Some(drawn), false) else {
+        let Step::Grab { presentation } = grid.step(drawn, Some(drawn), false, false) else {
             panic!("it is in its slot");
         };
         let middle = presentation + SLOT / 2;
@@ -405,7 +422,7 @@ mod tests {
         // Alone it is the rhythm.
         let mut grid = Grid::beginning_with(30, drawn, &[]);
         assert_eq!(
-            grid.step(drawn, Some(drawn), false),
+            grid.step(drawn, Some(drawn), false, false),
             Step::Grab { presentation: drawn - SLOT / 2 }
         );
     }
@@ -425,13 +442,76 @@ mod tests {
         assert!(slots[..28].iter().all(|shown| *shown == Some(0)));
     }
 
+    /// Films a page of the same rate for an encoder that takes `cost` for each new picture, a
+    /// quarter of it for the same again, and before which eighteen may wait. Which drawing the
+    /// pictures that are coded show, and when they are shown.
+    fn film_for_slow_encoder(cost: i64, drawings: usize) -> Vec<(usize, i64)> {
+        let (mut grid, mut held) = (Grid::new(30, 0), Held::new(30));
+        // When the pictures that wait are coded.
+        let mut waiting: VecDeque<i64> = VecDeque::new();
+        let (mut now, mut dirty, mut coming, mut shown) = (0, None, 0, 0);
+        let mut coded: Vec<(usize, i64)> = vec![];
+        while coming < drawings {
+            waiting.retain(|done| *done > now);
+            // What was drawn meanwhile is known from now on.
+            while time(coming + 1) <= now {
+                coming += 1;
+                dirty = Some(grid.better(dirty, now));
+            }
+            match grid.step(now, dirty, held.has_gap(), waiting.len() >= 18) {
+                Step::Grab { presentation } => {
+                    held.put(Some(coming), presentation);
+                    dirty = None;
+                }
+                Step::GrabLast => {
+                    held.put_last(coming);
+                    dirty = None;
+                }
+                Step::Repeat { presentation } => held.put(None, presentation),
+                Step::WaitUntil(until) => now = until.min(time(coming + 1)),
+            }
+            while let Some((picture, presentation)) = held.next() {
+                if waiting.len() >= 18 {
+                    now = waiting.pop_front().unwrap().max(now);
+                }
+                let cost = if picture.is_some() { cost } else { cost / 4 };
+                waiting.push_back(waiting.back().copied().unwrap_or(now).max(now) + cost);
+                shown = picture.unwrap_or(shown);
+                coded.push((shown, presentation));
+            }
+        }
+        coded
+    }
+
+    proptest! {
+        #[test]
+        fn a_slow_encoder_is_handed_what_is_new_at_its_own_pace(cost in SLOT..6 * SLOT) {
+            let coded = film_for_slow_encoder(cost, 900);
+            // When it has enough to do.
+            let (first, last) = (300, 900);
+            let coded: Vec<_> = coded.iter().filter(|(shown, _)| *shown >= first).collect();
+            let mut distinct: Vec<_> = coded.iter().map(|(shown, _)| *shown).collect();
+            distinct.dedup();
+            let possible = i64::try_from(last - first).unwrap() * SLOT / cost;
+            let distinct = i64::try_from(distinct.len()).unwrap();
+            prop_assert!(distinct * 10 >= possible * 8, "{distinct} of {possible}");
+            for pair in coded.windows(2) {
+                let still = pair[1].1 - pair[0].1;
+                prop_assert!(still <= cost + 2 * SLOT, "{still} at {:?}", pair[0]);
+            }
+        }
+    }
+
     #[test]
     fn a_short_delay_is_made_up_for_and_a_long_one_is_not() {
         let mut grid = Grid::new(30, 0);
-        assert!(matches!(grid.step(2 * SLOT, None, false), Step::Repeat { presentation: 0 }));
+        assert!(matches!(
+            grid.step(2 * SLOT, None, false, false),
+            Step::Repeat { presentation: 0 }
+        ));
         assert_eq!(grid.missed(), 0);
         assert!(
-            matches!(grid.step(41 * SLOT / 2, None, false), Step::Repeat { presentation } if presentation > 18 * SLOT)
+            matches!(grid.step(41 * SLOT / 2, None, false, false), Step::Repeat { presentation } if presentation > 18 * SLOT)
         );
         assert!(grid.missed() >= 17, "{}", grid.missed());
     }

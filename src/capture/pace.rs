@@ -1,12 +1,17 @@
 //! Whether the encoder keeps up, and what is to be done about it: less to do where it does
 //! not, and as before once it has kept up for long.
 //!
-//! Pure: it is told of each picture whether it waits. It must not know what is done.
+//! Pure: it is told of each picture whether it waits, and how many slots of the frame rate were
+//! missed before it. It must not know what is done.
 
 /// So many more pictures that found many others waiting than ones that did not: a second
 /// without relief, because a machine may stall for a moment, and most of the others that may wait
 /// can still come meanwhile.
 const TOO_SLOW: u32 = 30;
+
+/// So many slots that were missed before a picture count at most: more is a machine that stood
+/// still.
+const MOST_MISSED: u32 = 5;
 
 /// So long an encoder may be slow that has just begun: it has a lot to do at once, and what
 /// moves the picture has often just begun, too.
@@ -58,14 +63,20 @@ impl Pace {
     }
 
     /// With each picture: whether it `is_waiting` for many others, which wait for the encoder,
-    /// and whether something `is_eased`.
-    pub(super) fn step(&mut self, is_waiting: bool, is_eased: bool) -> Step {
-        self.calm = if self.waiting >= UNEASY { 0 } else { self.calm.saturating_add(1) };
+    /// whether something `is_eased`, and the slots that were `missed` since the one before, which
+    /// count as it does.
+    pub(super) fn step(&mut self, is_waiting: bool, is_eased: bool, missed: u32) -> Step {
+        let slots = missed.min(MOST_MISSED) + 1;
+        self.calm = if self.waiting >= UNEASY { 0 } else { self.calm.saturating_add(slots) };
         if self.beginning > 0 {
-            self.beginning -= 1;
+            self.beginning = self.beginning.saturating_sub(slots);
             return Step::Keep;
         }
-        self.waiting = if is_waiting { self.waiting + 1 } else { self.waiting.saturating_sub(1) };
+        self.waiting = if is_waiting {
+            self.waiting.saturating_add(slots)
+        } else {
+            self.waiting.saturating_sub(slots)
+        };
         if self.waiting >= TOO_SLOW {
             if std::mem::take(&mut self.is_trying) {
                 self.patience = self.patience.saturating_mul(2);
@@ -90,7 +101,8 @@ mod tests {
     /// After how many pictures that wait, or do not where something is eased, something is to
     /// be done.
     fn next(pace: &mut Pace, is_waiting: bool) -> (u32, Step) {
-        let mut steps = (1..1_000_000).map(|number| (number, pace.step(is_waiting, !is_waiting)));
+        let mut steps =
+            (1..1_000_000).map(|number| (number, pace.step(is_waiting, !is_waiting, 0)));
         steps.find(|(_, step)| *step != Step::Keep).expect("nothing is to be done")
     }
 
@@ -102,10 +114,26 @@ mod tests {
     fn an_encoder_is_too_slow_if_pictures_keep_waiting() {
         let mut pace = Pace::new(30);
         for number in 0..1000 {
-            assert_eq!(pace.step(number % 2 == 0, false), Step::Keep, "every other one is in time");
+            assert_eq!(
+                pace.step(number % 2 == 0, false, 0),
+                Step::Keep,
+                "every other one is in time"
+            );
         }
         // It has just begun, and then it is too slow for a second.
         assert_eq!(next(&mut Pace::new(30), true), (90 + 30, Step::Ease));
+    }
+
+    #[test]
+    fn slots_that_were_missed_count_as_the_picture_after_them() {
+        let mut pace = Pace::new(30);
+        let at = (1..1000).find(|_| pace.step(true, false, 2) == Step::Ease);
+        assert_eq!(at, Some((90 + 30) / 3));
+        let mut pace = Pace::new(30);
+        for _ in 0..90 {
+            pace.step(false, false, 0);
+        }
+        assert_eq!(pace.step(true, false, 300), Step::Keep, "it stood still");
     }
 
     #[test]
@@ -113,15 +141,15 @@ mod tests {
         let mut pace = Pace::new(30);
         next(&mut pace, true);
         for _ in 0..minutes(1) - UNEASY - 1 {
-            assert_eq!(pace.step(false, true), Step::Keep);
+            assert_eq!(pace.step(false, true, 0), Step::Keep);
         }
         for _ in 0..UNEASY {
-            assert_eq!(pace.step(true, true), Step::Keep, "too many have to wait");
+            assert_eq!(pace.step(true, true, 0), Step::Keep, "too many have to wait");
         }
         // Until they do not count any more, and a minute.
         assert_eq!(next(&mut pace, false), (1 + minutes(1), Step::Restore));
         for _ in 0..minutes(60) {
-            assert_eq!(pace.step(false, false), Step::Keep, "nothing is left to be restored");
+            assert_eq!(pace.step(false, false, 0), Step::Keep, "nothing is left to be restored");
         }
     }
 
@@ -129,7 +157,7 @@ mod tests {
     fn bursts_of_pictures_that_wait_do_not_keep_it_from_being_restored() {
         let mut pace = Pace::new(30);
         next(&mut pace, true);
-        let at = (1..10_000).find(|number| pace.step(number % 100 < 10, true) == Step::Restore);
+        let at = (1..10_000).find(|number| pace.step(number % 100 < 10, true, 0) == Step::Restore);
         assert_eq!(at, Some(minutes(1)));
     }
 
