@@ -11,10 +11,14 @@
 export const SOUND_HOLD_MS = 76;
 
 /**
- * So much more or less it is held to be in step: pictures are seen in turns of the browser, and
- * the sound follows the turn that they have got. Hardly more than half a turn.
+ * So much more or less it is held to be in step: pictures are seen in turns of the browser, hardly
+ * more than half a turn from what they are held for, that stays until it is to be moved by
+ * `LEAST_STEP_MS`, and the sound follows both.
  */
-const EITHER_WAY_MS = 24;
+const EITHER_WAY_MS = 36;
+
+/** So much more than the network makes it wait, because it may have to be held less. */
+const MORE_THAN_LEAST_MS = 24;
 
 /**
  * From its buffer sound goes so far until it is in the recording, in ms (docs/encoding.md tells
@@ -52,7 +56,7 @@ const MOST_STEP_MS = 20;
 const FAR_MS = 13;
 const PUSH_MS = 15;
 
-/** Readings for which the sound waits for a picture that was slow, and may be so again. */
+/** Readings for which all wait for who was slow, and may be so again. */
 const MEMORY = 30;
 
 /** Sums since the beginning of a stream, in seconds, as `getStats` has them. */
@@ -81,7 +85,7 @@ export interface Hold {
 
 export class LipSync {
   private readonly before = new Map<string, Buffered>();
-  /** How long the slowest picture took, in the last readings. */
+  /** How long whoever was the slowest took, in the last readings. */
   private readonly slowest: number[] = [];
   /** How long after their turns pictures were shown, as it was told lately. */
   private readonly after: number[] = [];
@@ -118,13 +122,13 @@ export class LipSync {
     const heard = sound && this.since(...sound);
     const seen = [...pictures].flatMap(([id, one]) => this.since(id, one) ?? []);
     this.forget(sound ? [sound[0], ...pictures.keys()] : [...pictures.keys()]);
-    this.slowest.push(Math.max(0, ...seen.map((one) => one.least + one.decoding)));
-    this.slowest.splice(0, this.slowest.length - MEMORY);
     // Whoever needs the longest decides for all: decoding is within the time that a picture
-    // is held, and sound may have to be held less to be in step.
+    // is held.
     // At first the browser waits for 80 ms of it, whatever the network is like.
-    const least = heard && !heard.isNew ? heard.least + EITHER_WAY_MS : 0;
-    const needed = Math.min(Math.max(SOUND_HOLD_MS, least, ...this.slowest), LONGEST_HOLD_MS);
+    const least = heard && !heard.isNew ? heard.least + MORE_THAN_LEAST_MS : 0;
+    this.slowest.push(Math.max(least, ...seen.map((one) => one.least + one.decoding)));
+    this.slowest.splice(0, this.slowest.length - MEMORY);
+    const needed = Math.min(Math.max(SOUND_HOLD_MS, ...this.slowest), LONGEST_HOLD_MS);
     // As late as pictures are, so late the sound should be.
     const { farther } = this;
     const wanted = age === undefined ? needed : age - farther;

@@ -14,8 +14,12 @@ export const READY_BEFORE_MS = 12;
 const FEWEST = 5;
 const LEAST_RHYTHM = 0.6;
 
-/** A stream keeps its turn as long as that is so near to what is wanted, in turns. */
-const LOYALTY = 0.7;
+/**
+ * Streams keep their turns as long as what all of them have in the middle is so near to what is
+ * wanted, and others would bring them nearer to each other by less than that, in turns: each
+ * change costs a picture.
+ */
+const LOYALTY = { middle: 0.7, spread: 0.2 };
 
 /** A hold that would move by less stays. */
 const LEAST_STEP_MS = 3;
@@ -61,27 +65,65 @@ export class Turns {
     if (turn === undefined) {
       return;
     }
+    const now = new Map<string, number>();
     for (const [track, seen] of ages) {
-      const before = this.held.get(track);
-      const near = before && Math.abs(before.age - wanted) < LOYALTY * turn ? before.age : wanted;
       const phase = rhythm(seen, turn);
-      const age = phase === undefined ? near : phase + turn * Math.round((near - phase) / turn);
+      if (phase !== undefined) {
+        const before = this.held.get(track)?.age ?? wanted;
+        now.set(track, phase + turn * Math.round((before - phase) / turn));
+      }
+    }
+    const together = gathered([...now.values()], wanted, turn);
+    const found = new Map([...now.keys()].map((track, index) => [track, together[index]]));
+    for (const track of ages.keys()) {
+      const before = this.held.get(track);
+      const isNear = before && Math.abs(before.age - wanted) < LOYALTY.middle * turn;
+      const age = found.get(track) ?? (isNear ? before.age : wanted);
       const hold = until(age);
       const stays = before && Math.abs(hold - before.hold) < LEAST_STEP_MS;
       this.held.set(track, { age, hold: stays ? before.hold : hold });
     }
   }
 
-  /** How old pictures are in their turns, all tracks together, in ms; nothing without any. */
+  /**
+   * How old pictures are in their turns, in ms; nothing without any. Between the youngest and the
+   * oldest, so that no stream is farther from it than it has to be.
+   */
   get age(): number | undefined {
     const ages = [...this.held.values()].map((held) => held.age);
-    return ages.length > 0 ? ages.reduce((sum, age) => sum + age, 0) / ages.length : undefined;
+    return ages.length > 0 ? middle(ages) : undefined;
   }
 
   /** How long the pictures of a track are to be held, in ms. */
   hold(track: string, wanted: number): number {
     return this.held.get(track)?.hold ?? until(wanted);
   }
+}
+
+function middle(ages: readonly number[]): number {
+  return (Math.min(...ages) + Math.max(...ages)) / 2;
+}
+
+function spread(ages: readonly number[]): number {
+  return Math.max(...ages) - Math.min(...ages);
+}
+
+/**
+ * The same ages or whole turns more or less, so that they are near to each other and to what is
+ * wanted: the sound can be in step with one of them only.
+ */
+function gathered(ages: readonly number[], wanted: number, turn: number): number[] {
+  // As near to each other as can be with each of them for the youngest.
+  const ways = ages.map((youngest) => {
+    const way = ages.map((age) => age + turn * Math.ceil((youngest - age) / turn));
+    const later = turn * Math.round((wanted - middle(way)) / turn);
+    return way.map((age) => age + later);
+  });
+  const isKept =
+    Math.abs(middle(ages) - wanted) < LOYALTY.middle * turn &&
+    ways.every((way) => spread(ages) - spread(way) < LOYALTY.spread * turn);
+  const [best] = ways.sort((one, other) => spread(one) - spread(other));
+  return isKept || !best ? [...ages] : best;
 }
 
 function until(age: number): number {

@@ -62,7 +62,7 @@ describe("what is held", () => {
   });
 
   it("lets the sound be as late as pictures are in the turns they have got, and stay there", () => {
-    const whole = fc.tuple(fc.integer({ min: 20, max: 150 }), fc.integer({ min: -23, max: 23 }), fc.integer({ min: 3, max: 15 }), fc.integer({ min: 0, max: 25 }));
+    const whole = fc.tuple(fc.integer({ min: 20, max: 150 }), fc.integer({ min: -35, max: 35 }), fc.integer({ min: 3, max: 15 }), fc.integer({ min: 0, max: 25 }));
     fc.assert(
       fc.property(whole, ([level, older, step, late]) => {
         const [lips, buffer, picture] = [new LipSync(), new NetEq(level, late), new Stream()];
@@ -102,14 +102,14 @@ describe("what is held", () => {
     expect(lips.hold).toEqual(at);
   });
 
-  it("moves the sound by no more than half a turn for that", () => {
+  it("moves the sound by little more than a turn for that", () => {
     const [lips, sound, picture] = [new LipSync(), new Stream(), new Stream()];
     const held = (age: number): number => {
       times(12, () => lips.next(["a", sound.read(48_000, 76, 40)], pictures(picture.read(30, 20, 12, 6)), age));
       return lips.hold.sound;
     };
     const first = held(SOUND_HOLD_MS + FARTHER_MS);
-    const most = 24 + 15;
+    const most = 36 + 15;
     expect([held(400) - first <= most, first - held(0) <= most]).toEqual([true, true]);
     expect([held(400) > first, held(0) < first]).toEqual([true, true]);
   });
@@ -124,6 +124,8 @@ describe("what is held", () => {
     expect(times(5, late(92)).map((hold) => hold.pictures - first)).toEqual([20, 40, 40, 40, 40]);
     // More than that, because it may have to be held less to be in step.
     expect(lips.hold.sound).toBe(116 + 15);
+    // It may be so again, and a picture that comes later and sooner in turns is not smooth.
+    expect(new Set(times(29, late(40)).map((hold) => hold.pictures - first))).toEqual(new Set([40]));
     expect(times(4, late(40)).map((hold) => hold.pictures - first)).toEqual([20, 0, 0, 0]);
   });
 
@@ -173,11 +175,11 @@ describe("what is held", () => {
   it("takes a stream that is begun anew under its name for a new one", () => {
     const [lips, sound] = [new LipSync(), new Stream()];
     const picture = new Stream();
-    times(2, () => lips.next(["a", sound.read(2400, 100, 126)], pictures(picture.read(30, 20, 12)), undefined));
+    const look = (heard: Buffered): number =>
+      lips.next(["a", heard], pictures(picture.read(30, 20, 12)), undefined).pictures;
+    times(2, () => look(sound.read(24_000, 100, 10)));
     const before = lips.hold.pictures;
-    // More has left the new buffer than the old one, and after a shorter time.
-    const again = new Stream().read(9600, 40, 40);
-    const now = lips.next(["a", again], pictures(picture.read(30, 20, 12)), undefined);
-    expect(before - now.pictures).toBe(20);
+    // More has left the new buffer than the old one, after a shorter time for each.
+    expect(look(new Stream().read(48_480, 20, 40))).toBe(before);
   });
 });

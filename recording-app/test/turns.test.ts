@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { READY_BEFORE_MS, shownAfter, Turns, turnLength } from "../src/turns";
 
@@ -82,10 +83,44 @@ describe("turns", () => {
     expect(turns.age).toBeUndefined();
     const ages = new Map([120, 130, 152].map((age, track) => [`v${track}`, Array<number>(10).fill(age)]));
     turns.next({ ages, turn: TURN }, WANTED);
-    // The first is nearer to what is wanted a turn later.
-    expect(turns.age).toBeCloseTo((120 + TURN + 130 + 152) / 3, 5);
+    // The last is nearer to the others a turn sooner.
+    expect(turns.age).toBeCloseTo((152 - TURN + 130) / 2, 5);
     turns.next({ ages: new Map(), turn: TURN }, WANTED);
     expect(turns.age).toBeUndefined();
+  });
+
+  it("has the pictures of all as near to each other as turns allow", () => {
+    const phases = fc.array(fc.double({ min: 120, max: 120 + TURN, noNaN: true }), { minLength: 1, maxLength: 9 });
+    const property = fc.property(phases, (phases) => {
+      const turns = new Turns();
+      const ages = new Map(phases.map((age, track) => [`v${track}`, Array<number>(10).fill(age)]));
+      turns.next({ ages, turn: TURN }, WANTED);
+      const seen = phases.map((_, track) => turns.hold(`v${track}`, WANTED) + READY_BEFORE_MS);
+      const apart = Math.max(...seen) - Math.min(...seen);
+      // All are in a turn, but for the widest gap between two of them.
+      const around = [...phases].sort((one, other) => one - other);
+      const gaps = around.map((phase, index) => (around[index + 1] ?? (around[0] ?? 0) + TURN) - phase);
+      expect(apart).toBeLessThan(1.2 * TURN - Math.max(...gaps) + 1);
+      const age = turns.age ?? NaN;
+      expect(Math.abs(age - WANTED)).toBeLessThan(0.7 * TURN);
+      for (const one of seen) {
+        expect(Math.abs(one - age)).toBeLessThanOrEqual(apart / 2 + 1);
+      }
+    });
+    fc.assert(property, { numRuns: 1000 });
+  });
+
+  it("keeps the turns of all where pictures come a little sooner or later than before", () => {
+    const turns = new Turns();
+    const look = (one: number, other: number): number[] => {
+      const ages = new Map(Object.entries({ one, other }).map(([name, age]) => [name, Array<number>(10).fill(age)]));
+      turns.next({ ages, turn: TURN }, WANTED);
+      return ["one", "other"].map((name) => turns.hold(name, WANTED) + READY_BEFORE_MS);
+    };
+    expect(look(130, 145)).toEqual([130, 145]);
+    // More than half a turn apart: the other way round would hardly bring them nearer.
+    expect(look(126, 145)).toEqual([126, 145]);
+    expect(look(122, 148)).toEqual([122 + Math.round(TURN), 148]);
   });
 
   it("takes the usual time between turns for their length", () => {
