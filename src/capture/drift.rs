@@ -6,7 +6,7 @@
 //! hour (docs/encoding.md). What arrives tells both: the server hands a block over when it begins
 //! to play it. Pure: times go in, a correction comes out. It must not know GStreamer.
 
-/// How much sound the server hands over at once, in nanoseconds.
+/// How much sound the server is asked to hand over at once, in nanoseconds.
 pub(super) const BLOCK: i64 = 10_000_000;
 
 /// The soonest arrival of so long counts: any single one may be late, none is too soon.

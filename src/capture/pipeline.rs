@@ -14,6 +14,7 @@ use gstreamer::glib;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
+use super::drift;
 use super::planar::Supply;
 use super::{Error, Settings, glance, held};
 use crate::children::sound::SAMPLE_RATE;
@@ -119,6 +120,7 @@ pub(super) fn build(settings: &Settings) -> Result<Graph, Error> {
         .property("device", &settings.sound_monitor)
         .property("client-name", "recorder")
         .property("provide-clock", false)
+        .property("latency-time", drift::BLOCK / 1000)
         .build()?;
 
     let sound = gst::Caps::builder("audio/x-raw")

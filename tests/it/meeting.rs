@@ -354,7 +354,7 @@ const TOLD: &str = r#"<!doctype html><title>told</title><div style="height: 100v
     socket.onmessage = ({ data }) => {
         const { type, drawnUs, shownUs } = JSON.parse(data);
         const times = [performance.timeOrigin * 1000, drawnUs, Date.now() * 1000, shownUs];
-        const message = `told ${times.map(Math.round).join(" ")} end`;
+        const message = `rhythm-heard ${times.map(Math.round).join(" ")} end`;
         if (type === "rhythm") tell({ type: "log", level: "warn", message });
     };
     let turns = 0;
@@ -376,7 +376,7 @@ async fn a_page_is_told_when_what_it_draws_is_shown() {
     let ended = site.run(command).await;
     let told: Vec<Vec<i64>> = ended
         .log
-        .split("told ")
+        .split("rhythm-heard ")
         .filter_map(|text| text.split_once(" end"))
         .map(|(times, _)| times.split(' ').map(|time| time.parse().unwrap()).collect())
         .collect();
