@@ -11,13 +11,16 @@
 export const SOUND_HOLD_MS = 76;
 
 /**
- * So much more or less it is held to be in step: pictures are seen in turns of the browser, hardly
- * more than half a turn from what they are held for, that stays until it is to be moved by
- * `LEAST_STEP_MS`, and the sound follows both.
+ * So much more or less it is held to be in step: a picture is seen in a turn of the browser, which
+ * may be 0.7 of one away from what pictures are held for (`turns.ts`), and they are held as before
+ * until that is to move by `LEAST_STEP_MS.pictures`.
  */
 const EITHER_WAY_MS = 36;
 
-/** So much more than the network makes it wait, because it may have to be held less. */
+/**
+ * So much longer than the network makes the sound wait all are held, because it may have to be held
+ * less. Not by all of `EITHER_WAY_MS`: pictures would move for each small delay.
+ */
 const MORE_THAN_LEAST_MS = 24;
 
 /**

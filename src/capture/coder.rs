@@ -661,4 +661,27 @@ mod tests {
             assert_eq!(method(&Settings { encoder, ..settings.clone() }), Method::X264);
         }
     }
+
+    #[test]
+    fn an_encoder_is_full_as_long_as_nobody_takes_what_it_has_coded() {
+        gst::init().unwrap();
+        let pipeline = gst::Pipeline::new();
+        let (sender, mut media) = tokio::sync::mpsc::channel(1);
+        let mut coder =
+            Coder::new(&pipeline, &Settings::nowhere(), sender, Arc::default(), None).unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        assert!(!coder.is_full());
+        let mut number = 0;
+        while !coder.is_full() {
+            coder.show(Some(picture(number)), slot(number.into()), &|| false).unwrap();
+            number = number.checked_add(1).expect("it takes without end");
+        }
+        let taker = std::thread::spawn(move || while media.blocking_recv().is_some() {});
+        while coder.is_full() {
+            std::thread::yield_now();
+        }
+        coder.finish(&|| false);
+        taker.join().unwrap();
+        pipeline.set_state(gst::State::Null).unwrap();
+    }
 }
