@@ -419,43 +419,101 @@ mod tests {
     use crate::children::display::Display;
     use crate::config::{Size, Tools};
 
+    /// What films a small display at rest, once it is told to.
+    struct Filming {
+        grabber: Grabber,
+        graph: gst::Pipeline,
+        counts: Arc<Counts>,
+        media: tokio::sync::mpsc::Receiver<Media>,
+        rhythm: watch::Receiver<Option<Rhythm>>,
+        _display: Display,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Filming {
+        /// Whoever takes what is coded is `behind` by so much at most.
+        async fn start(behind: usize) -> Self {
+            gst::init().unwrap();
+            let size = Size { width: 640, height: 360 };
+            let dir = tempfile::tempdir().unwrap();
+            let display = Display::start(&Tools::of_debian(), dir.path(), size).await.unwrap();
+            let settings = Settings {
+                display: display.name().to_owned(),
+                frame_buffer: display.frame_buffer(),
+                size,
+                ..Settings::nowhere()
+            };
+            let graph = gst::Pipeline::new();
+            let (sender, media) = tokio::sync::mpsc::channel(behind);
+            let coder = Coder::new(&graph, &settings, sender, Arc::default(), None).unwrap();
+            let counts = Arc::new(Counts::default());
+            let counted = Arc::clone(&counts);
+            let pictures = pipeline::supply(30, 1);
+            let failed = |error| panic!("{error}");
+            let (told, rhythm) = watch::channel(None);
+            let grabber =
+                Grabber::start(&settings, pictures, coder, counted, Some(told), failed).unwrap();
+            graph.set_state(gst::State::Playing).unwrap();
+            Self { grabber, graph, counts, media, rhythm, _display: display, _dir: dir }
+        }
+
+        async fn coded(&mut self) -> Option<Media> {
+            tokio::time::timeout(HANGS, self.media.recv()).await.expect("nothing is coded")
+        }
+    }
+
+    impl Drop for Filming {
+        fn drop(&mut self) {
+            // Nobody waits for its taker any more.
+            self.media.close();
+            self.graph.set_state(gst::State::Null).unwrap();
+        }
+    }
+
+    const HANGS: Duration = Duration::from_mins(1);
+
     #[tokio::test]
     async fn the_encoder_has_coded_before_anything_is_filmed() {
-        gst::init().unwrap();
-        let size = Size { width: 640, height: 360 };
-        let dir = tempfile::tempdir().unwrap();
-        let display = Display::start(&Tools::of_debian(), dir.path(), size).await.unwrap();
-        let settings = Settings {
-            display: display.name().to_owned(),
-            frame_buffer: display.frame_buffer(),
-            size,
-            ..Settings::nowhere()
-        };
-        let graph = gst::Pipeline::new();
-        let (sender, mut media) = tokio::sync::mpsc::channel(160);
-        let coder = Coder::new(&graph, &settings, sender, Arc::default(), None).unwrap();
-        let counts = Arc::new(Counts::default());
-        let told = Arc::clone(&counts);
-        let pictures = pipeline::supply(30, 1);
-        let failed = |error| panic!("{error}");
-        let (rhythm, mut heard) = watch::channel(None);
-        let grabber =
-            Grabber::start(&settings, pictures, coder, told, Some(rhythm), failed).unwrap();
-        graph.set_state(gst::State::Playing).unwrap();
-        let hangs = Duration::from_mins(1);
-        let first = tokio::time::timeout(hangs, media.recv()).await.expect("it is not coded");
+        let mut filming = Filming::start(160).await;
+        let first = filming.coded().await;
         assert!(matches!(first, Some(Media::Track(_))), "{first:?}");
-        assert_eq!(counts.captured.load(Ordering::Relaxed), 0);
-        assert!(media.try_recv().is_err(), "only what the track is like comes of it");
+        assert_eq!(filming.counts.captured.load(Ordering::Relaxed), 0);
+        assert!(filming.media.try_recv().is_err(), "only what the track is like comes of it");
 
-        grabber.film();
-        let second = tokio::time::timeout(hangs, media.recv()).await.expect("it is not filmed");
+        filming.grabber.film();
+        let second = filming.coded().await;
         let Some(Media::Sample(sample)) = second else { panic!("{second:?}") };
         assert!(sample.sync);
-        let heard = tokio::time::timeout(hangs, heard.wait_for(Option::is_some)).await;
+        let heard = tokio::time::timeout(HANGS, filming.rhythm.wait_for(Option::is_some)).await;
         let Rhythm { drawn, shown } = heard.expect("it is not told").unwrap().unwrap();
         let after = drawn.duration_since(shown);
         assert!(shown < Instant::now() && after < Duration::from_millis(50), "{after:?}");
-        graph.set_state(gst::State::Null).unwrap();
+    }
+
+    #[tokio::test]
+    async fn slots_stay_empty_while_the_encoder_is_full() {
+        let mut filming = Filming::start(1).await;
+        let first = filming.coded().await;
+        assert!(matches!(first, Some(Media::Track(_))), "{first:?}");
+        filming.grabber.film();
+        // Nobody takes what is coded, so that the encoder stands still in the end.
+        let began = Instant::now();
+        while filming.counts.missed.load(Ordering::Relaxed) < 3 {
+            assert!(began.elapsed() < HANGS, "it waits, or films what nobody can take");
+            tokio::task::yield_now().await;
+        }
+        let mut times: Vec<i64> = Vec::new();
+        while let Some(Media::Sample(sample)) = filming.coded().await {
+            times.push(sample.presentation.0);
+            // Enough for those that waited, and for some of after that.
+            if times.len() == 120 {
+                filming.grabber.finish();
+            }
+        }
+        times.sort_unstable();
+        let slots = |time: &[i64]| (time[1] - time[0] + slot(30) / 2) / slot(30);
+        assert!(times.windows(2).any(|times| slots(times) > 3), "{times:?}");
+        let empty: i64 = times.windows(2).map(|times| slots(times) - 1).sum();
+        assert_eq!(empty.unsigned_abs(), filming.counts.missed.load(Ordering::Relaxed));
     }
 }
