@@ -120,6 +120,8 @@ class Page {
   }
 
   private connected = false;
+  /** Until pictures from before a reconnection are forgotten. */
+  private staleTimer: ReturnType<typeof setTimeout> | undefined;
 
   /** The SDK is connected, or the sound has begun to play: together it has joined. */
   private sound(connected = this.connected): void {
@@ -137,7 +139,7 @@ class Page {
     const wasAgain = this.life.state.state === "reconnecting";
     this.happen({ kind: "joined" });
     if (wasAgain) {
-      setTimeout(() => {
+      this.staleTimer = setTimeout(() => {
         this.meeting.forgetStale();
         this.draw();
       }, STALE_MS);
@@ -162,16 +164,21 @@ class Page {
     if (changed) {
       if (life.state.state === "reconnecting") {
         this.connected = false;
+        // What is there stays until this reconnection, too, is over.
+        clearTimeout(this.staleTimer);
       }
       this.tell({ type: "state", ...life.state });
       // For the recorder nobody speaks while the meeting cannot be heard.
+      this.speakers = [];
       this.told.speakers = "[]";
       this.draw();
     }
   }
 
   private listen(): void {
-    this.speakers = this.meeting.speakers(performance.now());
+    // Volumes stay as they were while the meeting cannot be heard.
+    const isHeard = this.life.state.state !== "reconnecting";
+    this.speakers = isHeard ? this.meeting.speakers(performance.now()) : [];
     const speakers = JSON.stringify(this.speakers);
     if (speakers !== this.told.speakers) {
       this.told.speakers = speakers;
@@ -218,8 +225,7 @@ class Page {
   }
 
   private places(tiles: readonly Shown[]): Map<string, Rectangle> {
-    const [speaker] = this.speakers;
-    return layout(tiles, { ...this.view.size, gap: GAP, mode: this.given.mode, speaker });
+    return layout(tiles, { ...this.view.size, gap: GAP, mode: this.given.mode, speaker: this.meeting.leader });
   }
 
   private notice(): void {

@@ -10,6 +10,9 @@ const SPEAKS = 0.2;
 /** Pauses between words are no silence. */
 const HOLD_MS = 800;
 
+/** Who is louder than the one who leads for so long leads instead. */
+const LEAD_MS = 2000;
+
 interface Person {
   externalUserId: string;
   name: string;
@@ -32,6 +35,11 @@ export class Meeting {
   private readonly people = new Map<string, Person>();
   /** By attendee id; that of a shared screen ends in `#content`. */
   private readonly pictures = new Map<string, Picture>();
+
+  /** Who is large in the speaker view: who speaks, or spoke last. */
+  leader: string | undefined;
+  /** Who is louder than they are, and since when. */
+  private louder: { id: string; since: number } | undefined;
 
   constructor(private readonly names: Readonly<Record<string, string>>) {}
 
@@ -62,7 +70,10 @@ export class Meeting {
     return changed;
   }
 
-  /** Who speaks, the loudest first. */
+  /**
+   * Who speaks: first the leader, then the others in the order of arrival. The loudest leads, but
+   * pauses and two who talk at once make nobody's tile jump.
+   */
   speakers(now: number): string[] {
     for (const person of this.people.values()) {
       // A volume that does not change is not told again.
@@ -70,10 +81,23 @@ export class Meeting {
         person.spoke = now;
       }
     }
-    return [...this.people]
-      .filter(([, person]) => now - person.spoke < HOLD_MS && !person.muted)
-      .sort(([, a], [, b]) => b.volume - a.volume)
-      .map(([id]) => id);
+    const speaking = [...this.people].filter(([, person]) => now - person.spoke < HOLD_MS && !person.muted);
+    const ids = speaking.map(([id]) => id);
+    const [loudest] = speaking.toSorted(([, a], [, b]) => b.volume - a.volume).map(([id]) => id);
+    const leads = this.leader !== undefined && ids.includes(this.leader);
+    if (leads && loudest !== undefined && loudest !== this.leader) {
+      const since = this.louder?.id === loudest ? this.louder.since : now;
+      this.louder = { id: loudest, since };
+    } else {
+      this.louder = undefined;
+    }
+    if (loudest !== undefined && (!leads || (this.louder && now - this.louder.since >= LEAD_MS))) {
+      this.leader = loudest;
+      this.louder = undefined;
+    }
+    return ids.length > 0 && this.leader !== undefined
+      ? [this.leader, ...ids.filter((id) => id !== this.leader)]
+      : [];
   }
 
   show(tileId: number, id: string, content: boolean, stream: MediaStream, poor: boolean): void {

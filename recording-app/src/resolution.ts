@@ -38,33 +38,48 @@ export interface Encoding {
   maxBitrateKbps: number;
 }
 
+/** So many pictures the SDK receives. Of more it leaves out some by their ids, and says nothing. */
+const MOST = 25;
+
 /**
- * The best encoding of each attendee that is not beyond its target, else the smallest
- * there is. Of an attendee's groups only the latest counts.
+ * One encoding of each attendee, as it fits the width of their tile; of more attendees than can be
+ * received those with a screen, and the largest. Of an attendee's groups only the latest counts.
  */
 export function choose(
   encodings: readonly Encoding[],
   widths: ReadonlyMap<string, number>,
   isSparing: boolean,
 ): number[] {
-  const chosen = new Map<string, Encoding>();
+  const latest = new Map<string, Encoding[]>();
   for (const encoding of encodings) {
-    const { attendeeId, maxBitrateKbps } = encoding;
-    const target = targetSize(widths.get(attendeeId) ?? 0, isSparing);
-    const limit = new VideoPreference(attendeeId, 1, target).targetSizeToBitrateKbps(target);
-    const best = chosen.get(attendeeId);
-    const isBetter =
-      !best ||
-      encoding.groupId > best.groupId ||
-      (encoding.groupId === best.groupId &&
-        (best.maxBitrateKbps > limit
-          ? maxBitrateKbps < best.maxBitrateKbps
-          : maxBitrateKbps <= limit && maxBitrateKbps > best.maxBitrateKbps));
-    if (isBetter) {
-      chosen.set(attendeeId, encoding);
+    const group = latest.get(encoding.attendeeId) ?? [];
+    const known = group[0]?.groupId ?? encoding.groupId;
+    if (encoding.groupId >= known) {
+      latest.set(encoding.attendeeId, encoding.groupId === known ? [...group, encoding] : [encoding]);
     }
   }
-  return [...chosen.values()].map((encoding) => encoding.streamId);
+  const width = (id: string): number => widths.get(id) ?? 0;
+  const isScreen = (id: string): number => Number(id.endsWith("#content"));
+  return [...latest]
+    .sort(([a], [b]) => isScreen(b) - isScreen(a) || width(b) - width(a))
+    .slice(0, MOST)
+    .flatMap(([id, group]) => fitting(group, width(id), isSparing)?.streamId ?? []);
+}
+
+/** The best that is not beyond what a tile of this width needs, else the smallest there is. */
+function fitting(encodings: readonly Encoding[], width: number, isSparing: boolean): Encoding | undefined {
+  const target = targetSize(width, isSparing);
+  // No sender's best is more than the largest tile is worth.
+  const limit =
+    target === TargetDisplaySize.High
+      ? Number.POSITIVE_INFINITY
+      : new VideoPreference("", 1, target).targetSizeToBitrateKbps(target);
+  const byRate = encodings.toSorted((a, b) => a.maxBitrateKbps - b.maxBitrateKbps);
+  const within = byRate.filter(({ maxBitrateKbps }) => maxBitrateKbps <= limit);
+  const best = within.at(-1) ?? byRate[0];
+  // Of few senders there is none in the middle: a small one would be stretched to twice its width.
+  const isCoarse = target === TargetDisplaySize.Medium && best && best.maxBitrateKbps * 2 <= limit;
+  return (isCoarse && !isSparing ? byRate[within.length] : undefined) ?? best;
 }
 
 export class FittingPolicy implements VideoDownlinkBandwidthPolicy {
@@ -72,7 +87,6 @@ export class FittingPolicy implements VideoDownlinkBandwidthPolicy {
   private widths: ReadonlyMap<string, number> = new Map();
   private wanted: VideoStreamIdSet = new DefaultVideoStreamIdSet();
   private subscribed: VideoStreamIdSet = new DefaultVideoStreamIdSet();
-  private resubscribe: (() => void) | undefined;
 
   /**
    * `expectedWidths` tells how wide the tiles of attendees will be drawn, `isSparing` whether
@@ -84,13 +98,10 @@ export class FittingPolicy implements VideoDownlinkBandwidthPolicy {
     private readonly isSparing: () => boolean,
   ) {}
 
-  /** Tells how wide each attendee's tile is drawn, in pixels. */
+  /** Tells how wide each attendee's tile is drawn, in pixels. The SDK asks each second for what follows. */
   fit(widths: ReadonlyMap<string, number>): void {
     this.widths = widths;
     this.decide();
-    if (this.wantsResubscribe()) {
-      this.resubscribe?.();
-    }
   }
 
   reset(): void {
@@ -115,10 +126,6 @@ export class FittingPolicy implements VideoDownlinkBandwidthPolicy {
   chooseSubscriptions(): VideoStreamIdSet {
     this.subscribed = this.wanted.clone();
     return this.subscribed.clone();
-  }
-
-  setWantsResubscribeObserver(observer: () => void): void {
-    this.resubscribe = observer;
   }
 
   private decide(): void {

@@ -126,11 +126,43 @@ describe("meeting", () => {
     meeting.hear("b", 0.9, null, 0);
     expect(meeting.speakers(0)).toEqual(["b", "a"]);
     meeting.hear("b", 0, null, 100);
-    expect(meeting.speakers(500)).toEqual(["a", "b"]);
+    expect(meeting.speakers(500)).toEqual(["b", "a"]);
     expect(meeting.speakers(1000)).toEqual(["a"]);
     expect(meeting.hear("a", null, true, 1000)).toBe(true);
     expect(meeting.hear("a", null, true, 1000)).toBe(false);
     expect(meeting.speakers(1000)).toEqual([]);
+  });
+
+  test("who leads does so through pauses, and until somebody else is louder for two seconds", () => {
+    const meeting = new Meeting({});
+    for (const id of ["a", "b", "c"]) {
+      meeting.join(id, `x#${id}`);
+    }
+    const lead = (now: number, volumes: Record<string, number>): string | undefined => {
+      for (const id of ["a", "b", "c"]) {
+        meeting.hear(id, volumes[id] ?? 0, null, now);
+      }
+      expect(meeting.speakers(now)[0] ?? meeting.leader).toBe(meeting.leader);
+      return meeting.leader;
+    };
+    expect(lead(0, {})).toBeUndefined();
+    expect(lead(200, { b: 0.6 })).toBe("b");
+    expect(lead(5000, {}), "a pause").toBe("b");
+    expect(meeting.speakers(5000)).toEqual([]);
+    expect(lead(6000, { b: 0.5 })).toBe("b");
+    // Two who talk at once.
+    for (let now = 6200; now < 20_000; now += 200) {
+      expect(lead(now, { b: 0.5, c: (now / 200) % 9 === 0 ? 0.3 : 0.9 }), `${now}`).toBe("b");
+      expect(meeting.speakers(now)).toEqual(["b", "c"]);
+    }
+    expect(lead(20_000, { a: 0.9, b: 0.5 })).toBe("b");
+    expect(lead(21_800, { a: 0.9, b: 0.5 })).toBe("b");
+    expect(lead(22_000, { a: 0.9, b: 0.5 })).toBe("a");
+    expect(meeting.speakers(22_000)).toEqual(["a", "b"]);
+    // Who falls silent makes room for whoever speaks.
+    expect(lead(23_000, { c: 0.3 })).toBe("c");
+    meeting.leave("c");
+    expect(lead(24_000, { a: 0.3 })).toBe("a");
   });
 
   test("screens come first, people stay in the order of arrival, and nobody else has a tile", () => {

@@ -42,6 +42,37 @@ test("a single encoding is always received", () => {
   expect(choose([large], new Map([["b", 100]]), false)).toEqual([50]);
 });
 
+test("a large tile gets the best there is, and one of medium size no small picture where none is in the middle", () => {
+  const sent = (rates: number[]): Encoding[] =>
+    rates.map((maxBitrateKbps) => ({ attendeeId: "a", groupId: 1, streamId: maxBitrateKbps, maxBitrateKbps }));
+  for (const [rates, width, usual, sparing] of [
+    [[500, 2000], 1896, 2000, 2000],
+    [[500, 2000], 928, 2000, 500],
+    [[500, 2000], 600, 500, 500],
+    [[300, 1200], 622, 1200, 300],
+    [[300, 1200], 310, 300, 300],
+    [[300], 622, 300, 300],
+  ] as const) {
+    const widths = new Map([["a", width]]);
+    expect(choose(sent([...rates]), widths, false), `${rates} at ${width}`).toEqual([usual]);
+    expect(choose(sent([...rates]), widths, true), `${rates} at ${width}`).toEqual([sparing]);
+  }
+});
+
+test("of more pictures than can be received a screen and the largest are", () => {
+  const ids = [...Array(26).keys()].map((n) => `p${n}`);
+  const share = { attendeeId: "p3#content", groupId: 99, streamId: 990, maxBitrateKbps: 1200 };
+  const encodings = [...ids.flatMap((id, n) => camera(id, n + 1)), share];
+  // Beside a screen ten have a tile, and who speaks is the last of them.
+  const widths = new Map([...ids.slice(0, 9), "p25"].map((id) => [id, 170]));
+  const chosen = choose(encodings, widths, false);
+  expect(chosen).toHaveLength(25);
+  expect(chosen[0]).toBe(990);
+  const low = (n: number): number => (n + 1) * 10;
+  expect(chosen).toEqual(expect.arrayContaining([...Array(9).keys(), 25].map(low)));
+  expect(chosen).not.toContain(low(24));
+});
+
 test("a tile that is drawn as it was expected is not subscribed to anew, and one's own never", () => {
   const asked: (readonly string[])[] = [];
   let isSparing = false;
@@ -49,20 +80,18 @@ test("a tile that is drawn as it was expected is not subscribed to anew, and one
     asked.push(ids);
     return new Map(ids.map((id) => [id, 926]));
   }, () => isSparing);
-  let again = 0;
-  policy.setWantsResubscribeObserver(() => (again += 1));
   const encodings = [...camera("self", 3), ...camera("a", 1), ...camera("b", 2)];
   policy.updateIndex({ remoteStreamDescriptions: () => encodings } as unknown as VideoStreamIndex);
   expect(asked).toEqual([["a", "b"]]);
   expect(policy.chooseSubscriptions().array()).toEqual([12, 22]);
   policy.fit(new Map([["a", 926]]));
   policy.fit(new Map([["a", 926], ["b", 926]]));
-  expect(again).toBe(0);
+  expect(policy.wantsResubscribe()).toBe(false);
   policy.fit(new Map([["a", 926], ["b", 300]]));
-  expect(again).toBe(1);
+  expect(policy.wantsResubscribe()).toBe(true);
   expect(policy.chooseSubscriptions().array()).toEqual([12, 20]);
   isSparing = true;
   policy.fit(new Map([["a", 926], ["b", 300]]));
-  expect(again).toBe(2);
+  expect(policy.wantsResubscribe()).toBe(true);
   expect(policy.chooseSubscriptions().array()).toEqual([11, 20]);
 });

@@ -37,7 +37,7 @@ pub enum Message {
         attendee_id: String,
         muted: bool,
     },
-    /// Who speaks now, the loudest first.
+    /// Who speaks now: first who leads, as the page decides.
     Speakers {
         attendee_ids: Vec<String>,
     },

@@ -17,7 +17,7 @@ const LONGEST: usize = 256;
 pub struct Minutes {
     attendees: Vec<Attendee>,
     speeches: Vec<Speech>,
-    /// Who was the loudest, each until the next entry.
+    /// Who led, each until the next entry.
     leads: Vec<(Instant, Option<String>)>,
     scenes: Vec<(Instant, Vec<Tile>)>,
     interruptions: Vec<Interruption>,
@@ -72,7 +72,7 @@ pub struct Account {
     pub reconnects: Vec<Gap>,
     /// Sound of the meeting that did not come in time and was made up by the browser.
     pub concealed_seconds: f64,
-    /// The loudest speaker of each moment, without gaps between two of them.
+    /// The leading speaker of each moment, without gaps between two of them.
     #[serde(skip)]
     pub chapters: Vec<Chapter>,
 }
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn several_may_speak_at_once_and_chapters_follow_the_loudest() {
+    fn several_may_speak_at_once_and_chapters_follow_the_first() {
         let account = account(&[
             (1, joined("a")),
             (1, joined("b")),
