@@ -227,6 +227,11 @@ impl Film {
             counts.repeated.fetch_add(left_out, Ordering::Relaxed);
         }
         while let Some((picture, presentation)) = held.next() {
+            if picture.is_none() && coder.last().is_none() {
+                // There is none yet that this could repeat: the film begins later.
+                counts.repeated.fetch_sub(1, Ordering::Relaxed);
+                continue;
+            }
             coder.show(picture, presentation, &|| orders.current() == Order::Leave)?;
         }
         Ok(())
@@ -338,7 +343,11 @@ impl Film {
                     self.wait(Some(until - now))?;
                     continue;
                 }
-                let drawn = *drawn.get_or_insert(now - settle);
+                // A thread that was late begins in the slot of now, and in the page's rhythm.
+                let slot = slot(self.fps);
+                let drawn = drawn.get_or_insert(now - settle);
+                *drawn += (now - *drawn + slot / 2) / slot * slot;
+                let drawn = *drawn;
                 let before: Vec<i64> =
                     before.iter().map(|before| now - nanos(before.elapsed())).collect();
                 grid.insert(Grid::beginning_with(self.fps, drawn, &before))
@@ -488,6 +497,33 @@ mod tests {
         let Rhythm { drawn, shown } = heard.expect("it is not told").unwrap().unwrap();
         let after = drawn.duration_since(shown);
         assert!(shown < Instant::now() && after < Duration::from_millis(50), "{after:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_counted_is_in_the_film() {
+        let mut filming = Filming::start(160).await;
+        let first = filming.coded().await;
+        assert!(matches!(first, Some(Media::Track(_))), "{first:?}");
+        // There is nothing yet that could be shown again.
+        let curtain = filming.grabber.curtain();
+        curtain.close();
+        filming.grabber.film();
+        let began = Instant::now();
+        while filming.counts.repeated.load(Ordering::Relaxed) == 0 {
+            assert!(began.elapsed() < HANGS, "no slot passes");
+            tokio::task::yield_now().await;
+        }
+        curtain.open();
+        let first = filming.coded().await;
+        assert!(matches!(first, Some(Media::Sample(_))), "{first:?}");
+        filming.grabber.finish();
+        let mut coded = 1;
+        while let Some(Media::Sample(_)) = filming.coded().await {
+            coded += 1;
+        }
+        let [captured, repeated] = [&filming.counts.captured, &filming.counts.repeated]
+            .map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(captured + repeated, coded, "{captured} and {repeated}");
     }
 
     #[tokio::test]

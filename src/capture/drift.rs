@@ -45,8 +45,10 @@ impl Drift {
         let window = self.window.get_or_insert(Window { begin: now, soonest: late });
         window.soonest = window.soonest.min(late);
         let Window { begin: since, soonest } = *window;
-        let is_over = now - since >= WINDOW;
-        if is_over || self.correction.is_none() {
+        // The first frame goes by all that came before it.
+        let is_first = self.correction.is_none();
+        let is_over = !is_first && now - since >= WINDOW;
+        if is_over || is_first {
             let most = MOST_AT_FIRST + (now - begin) / 1_000_000 * MOST_PPM;
             self.wanted = soonest.clamp(-most, most);
         }
@@ -123,14 +125,15 @@ mod tests {
 
     #[test]
     fn a_count_that_began_early_or_late_is_right_from_the_first_frame() {
-        for off in [-40_000_000, -3_000_000, 500_000, 16_000_000, 40_000_000] {
+        let counts = [-40_000_000, -3_000_000, 500_000, 16_000_000, 40_000_000];
+        for (off, first) in counts.into_iter().flat_map(|off| [(off, 200), (off, 1004)]) {
             let mut drift = Drift::default();
-            for block in 0..200 {
+            for block in 0..first {
                 drift.arrived(block * BLOCK + jitter(block), end(block, off));
             }
             assert_eq!(drift.correction(STEP), -off);
             // And stays.
-            for block in 200..10_000 {
+            for block in first..10_000 {
                 drift.arrived(block * BLOCK + jitter(block), end(block, off));
                 assert_eq!(drift.correction(STEP), -off);
             }

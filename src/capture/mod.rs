@@ -100,6 +100,12 @@ impl Settings {
     }
 }
 
+/// How many threads code pictures. Where there are more than two each has one of its own in hand,
+/// which is in no file yet: half a second of them at most.
+pub fn threads(fps: u32, processors: u32) -> u32 {
+    processors.min((fps / 2).max(pipeline::FEW_PROCESSORS))
+}
+
 /// How much picture is held back or in the encoder, and in no file yet.
 pub fn encoder_delay(fps: u32, threads: u32) -> Duration {
     Duration::from_secs(1) * (pipeline::pictures_in_encoder(fps, threads) + held::length(fps)) / fps
@@ -422,6 +428,15 @@ fn missing_text(missing: &[(&str, &str)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_more_than_half_a_second_of_pictures_is_in_the_hands_of_threads() {
+        for (fps, processors, expected) in
+            [(30, 1, 1), (30, 2, 2), (30, 4, 4), (30, 64, 15), (60, 64, 30), (5, 8, 2), (1, 64, 2)]
+        {
+            assert_eq!(threads(fps, processors), expected, "{fps} a second, {processors}");
+        }
+    }
 
     #[test]
     fn sound_gets_the_time_of_the_clock_and_not_of_its_count() {

@@ -15,7 +15,7 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 use super::drift;
-use super::planar::Supply;
+use super::planar::{Layout, Supply};
 use super::{Error, Settings, glance, held};
 use crate::children::sound::SAMPLE_RATE;
 
@@ -222,8 +222,7 @@ pub(super) fn can_code(settings: &Settings, method: Method) -> bool {
         let pipeline = gst::Pipeline::new();
         let encoder = add_encoder(&pipeline, settings, method)?;
         let playing = pipeline.set_state(gst::State::Playing).is_ok();
-        let (width, height) = (usize::from(settings.size.width), usize::from(settings.size.height));
-        let mut picture = gst::Buffer::from_slice(vec![128; width * height * 3 / 2]);
+        let mut picture = gst::Buffer::from_slice(vec![128; Layout::new(settings.size).len]);
         picture.get_mut().expect("a fresh one has one owner").set_pts(gst::ClockTime::ZERO);
         let took = playing
             && encoder.source.push_buffer(picture).is_ok()
@@ -282,7 +281,7 @@ type Effort = (&'static str, &'static str);
 
 /// Where there are more than [`FEW_PROCESSORS`], of which the browser needs most.
 const FINE: Effort = ("superfast", ":subme=2:aq-mode=2:partitions=p8x8,i8x8,i4x4:deblock=-1,-1");
-const FEW_PROCESSORS: u32 = 2;
+pub(super) const FEW_PROCESSORS: u32 = 2;
 /// Slices of one picture need fewer of them in memory than pictures of their own.
 const FULL: Effort =
     ("superfast", ":sliced-threads=1:aq-mode=2:partitions=p8x8,i8x8,i4x4:deblock=-1,-1");

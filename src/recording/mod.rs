@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp as Date;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use url::Url;
@@ -58,7 +58,8 @@ fn upload_config<S>(setup: &Setup<'_, S>) -> upload::Config {
     let config::Durability { checkpoint, spool_memory, spool_disk } = setup.recording.durability;
     // Media leaves the encoder late and comes in fragments, and the interval may end
     // between two of them. A short one is not eaten up: it would be requests only.
-    let on_the_way = capture::encoder_delay(setup.recording.fps, processors()) + mp4::FRAGMENT;
+    let on_the_way =
+        capture::encoder_delay(setup.recording.fps, threads(setup.recording.fps)) + mp4::FRAGMENT;
     let between = |every: Duration| every.saturating_sub(on_the_way).max(every / 4);
     upload::Config {
         parts_in_flight: upload::PARTS_IN_FLIGHT,
@@ -179,7 +180,10 @@ struct Driver<S> {
     writer: Option<Writer>,
     /// The upload is not to be kept, because nothing is in it.
     abort: bool,
-    closing: Option<JoinHandle<Written>>,
+    closing: Option<JoinHandle<()>>,
+    /// What the writer left, as soon as that is known: it is told also if the rest of the closing
+    /// has to be killed.
+    written: Option<oneshot::Receiver<Written>>,
     watch: Watch,
     phases: Phases,
     marks: Marks,
@@ -234,7 +238,7 @@ impl<S: PartStore> Driver<S> {
             show: Show { tools, dir, page, meeting, phases: phases.clone() },
             fps: recording.fps,
             encoder: recording.encoder,
-            threads: processors(),
+            threads: threads(recording.fps),
         };
         let store = Arc::clone(&setup.store);
         let mut watch = Watch::new();
@@ -250,6 +254,7 @@ impl<S: PartStore> Driver<S> {
             writer: None,
             abort: false,
             closing: None,
+            written: None,
             watch,
             phases,
             marks: Marks {
@@ -328,6 +333,8 @@ impl<S: PartStore> Driver<S> {
         let (preparing, keeper) = (self.preparing.take(), self.keeper.take());
         let (capture, writer) = (self.capture.take(), self.writer.take());
         let (events, abort) = (self.events.clone(), self.abort);
+        let (left, written) = oneshot::channel();
+        self.written = Some(written);
         self.closing = Some(tokio::spawn(async move {
             if let Some(capture) = capture {
                 preparing::clear_capture(capture).await;
@@ -338,6 +345,8 @@ impl<S: PartStore> Driver<S> {
                 Some(writer) => writer.leave().await,
                 None => Written::default(),
             };
+            // Nobody listens where the process has to leave.
+            let _ = left.send(written);
             if let Some(preparing) = preparing {
                 preparing.clear().await;
             }
@@ -346,7 +355,6 @@ impl<S: PartStore> Driver<S> {
             }
             // The recording is over when nobody listens any more.
             let _ = events.send(Event::Closed);
-            written
         }));
     }
 
@@ -411,11 +419,12 @@ impl<S: PartStore> Driver<S> {
         setup: &Setup<'_, S>,
         outcome: Outcome,
     ) -> (Report, Option<Vec<Chapter>>) {
-        let written = match self.closing.take() {
-            // A closing that had to be killed tells nothing.
-            Some(closing) => closing.await.unwrap_or_default(),
-            None => Written::default(),
-        };
+        if let Some(closing) = self.closing.take() {
+            // One that had to be killed has said why.
+            let _ = closing.await;
+        }
+        let written = self.written.take().and_then(|mut written| written.try_recv().ok());
+        let written = written.unwrap_or_default();
         let Last { pictures, sound_gaps, loudness, length, upload } = self.last;
         let marks = &self.marks;
         let since = |later: Option<Instant>, earlier: Option<Instant>| {
@@ -464,9 +473,9 @@ impl<S: PartStore> Driver<S> {
     }
 }
 
-/// The processors this process may use, which a container's quota makes fewer
-/// than the host has.
-fn processors() -> u32 {
+/// The encoder's, by the processors that this process may use: a container's quota makes them
+/// fewer than the host has.
+fn threads(fps: u32) -> u32 {
     let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    u32::try_from(count).unwrap_or(1)
+    capture::threads(fps, u32::try_from(count).unwrap_or(1))
 }
