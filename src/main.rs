@@ -59,11 +59,11 @@ async fn process(started: Instant) -> ExitCode {
         Ok(Command::Health(file)) => health::check(&file),
         Ok(Command::Recover(settings)) => {
             logging::init(&settings.logging);
-            recovery::command::run_recover(&settings).await
+            until_stopped(Box::pin(recovery::command::run_recover(&settings)), stops).await
         }
         Ok(Command::Verify(settings)) => {
             logging::init(&settings.logging);
-            recovery::command::run_verify(&settings).await
+            until_stopped(Box::pin(recovery::command::run_verify(&settings)), stops).await
         }
         Ok(Command::Meeting(serve)) => {
             logging::init(&serve.logging);
@@ -97,6 +97,17 @@ async fn record(
     // Who closed stdout does not want to know; the exit code is told anyway.
     let _ = writeln!(std::io::stdout(), "{json}");
     ExitCode::from(report.exit_code)
+}
+
+/// What may be interrupted anywhere, and done again.
+async fn until_stopped(
+    work: impl Future<Output = ExitCode>,
+    mut stops: tokio::sync::mpsc::UnboundedReceiver<signals::Stop>,
+) -> ExitCode {
+    tokio::select! {
+        code = work => code,
+        Some(_) = stops.recv() => refuse(FAILED, "stopped before it was done: it may be run again"),
+    }
 }
 
 fn refuse(code: u8, message: &str) -> ExitCode {

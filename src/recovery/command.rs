@@ -53,7 +53,7 @@ async fn recover_in(bucket: &Bucket, settings: &Recover, held_in: Option<&Path>)
     };
     let one = match &settings.what {
         What::One { key, upload_id } => recover(bucket, key, upload_id.as_deref(), &rules).await,
-        What::Spool(dir) => recover_spool(bucket, dir).await,
+        What::Spool(dir) => recover_spool(bucket, dir, settings.force).await,
         What::All { prefix } => {
             let mut all_well = true;
             let swept = recover_all(bucket, prefix, &rules, |upload, recovered| match recovered {

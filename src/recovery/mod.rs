@@ -27,7 +27,7 @@ use serde::Serialize;
 
 use crate::mp4::{Form, Scanned, Scanner, plain_head};
 use crate::upload::plan::{MIN_PART_BYTES, Payload};
-use crate::upload::spool::Manifest;
+use crate::upload::spool::{self, Manifest};
 use crate::upload::store::{Kind, Object, StoreError};
 use bucket::{Bucket, Found, Listed, OpenUpload};
 
@@ -116,6 +116,12 @@ pub enum Error {
     Read { object: Object, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the spool cannot be read")]
     Spool(#[source] std::io::Error),
+    #[error(
+        "the upload {upload} of {object} was completed or removed without what is in {}, \
+         which is left as it is",
+        dir.display()
+    )]
+    Late { object: Object, upload: String, dir: PathBuf },
     #[error("whether its recorder is alive cannot be told")]
     Held(#[source] std::io::Error),
 }
@@ -139,21 +145,25 @@ pub async fn recover(
         }
         open.pop()
     };
-    match upload {
-        Some(upload) => recover_upload(bucket, &upload, None, rules).await,
-        None => recover_object(bucket, key).await,
+    let Some(upload) = upload else { return recover_object(bucket, key).await };
+    match recover_upload(bucket, &upload, None, rules).await {
+        // Most likely a recovery that was interrupted while it made an ordinary MP4 of the object.
+        Err(Error::NoBeginning { .. })
+            if upload_id.is_none() && bucket.find(key).await?.is_some() =>
+        {
+            recover_object(bucket, key).await
+        }
+        recovered => recovered,
     }
 }
 
 /// Recovers what a recorder left on disk together with what it had stored. The
-/// folder can be removed after that.
-pub async fn recover_spool(bucket: &Bucket, dir: &Path) -> Result<Recovered, Error> {
-    let manifest = Manifest::read(dir).map_err(Error::Spool)?;
-    let upload =
-        OpenUpload { key: manifest.key.clone(), id: manifest.upload_id.clone(), initiated: None };
-    // Whoever left a spool has left the upload, too.
-    let rules = Rules { older_than: Duration::ZERO, force: true, held_in: None };
-    recover_upload(bucket, &upload, Some((&manifest, dir)), &rules).await
+/// folder can be removed after that. With `replace` it takes the place of an object that is there.
+pub async fn recover_spool(bucket: &Bucket, dir: &Path, replace: bool) -> Result<Recovered, Error> {
+    let Manifest { key, upload_id: id, .. } = Manifest::read(dir).map_err(Error::Spool)?;
+    let upload = OpenUpload { key, id, initiated: None };
+    let rules = Rules { older_than: Duration::ZERO, force: replace, held_in: None };
+    recover_upload(bucket, &upload, Some(dir), &rules).await
 }
 
 /// Recovers every open upload whose key begins with `prefix`, one after the other.
@@ -174,7 +184,7 @@ pub async fn recover_all(
 async fn recover_upload(
     bucket: &Bucket,
     upload: &OpenUpload,
-    spool: Option<(&Manifest, &Path)>,
+    spool: Option<&Path>,
     rules: &Rules,
 ) -> Result<Recovered, Error> {
     for _ in 1..TRIES {
@@ -191,7 +201,7 @@ async fn recover_upload(
 async fn try_upload(
     bucket: &Bucket,
     upload: &OpenUpload,
-    spool: Option<(&Manifest, &Path)>,
+    spool: Option<&Path>,
     rules: &Rules,
 ) -> Result<Recovered, Error> {
     let object = bucket.object(&upload.key);
@@ -207,26 +217,29 @@ async fn try_upload(
         duration_seconds: None,
     };
     let Some(mut listed) = bucket.parts(upload).await? else {
+        if let Some(dir) = spool
+            && !Manifest::read(dir).map_err(Error::Spool)?.is_sent
+        {
+            return Err(Error::Late { object, upload: upload.id.clone(), dir: dir.to_owned() });
+        }
         // Somebody else has completed it meanwhile, or the recorder itself.
         let found = recover_object(bucket, &upload.key).await?;
         return Ok(Recovered { upload_id: recovered.upload_id, ..found });
     };
-    if is_alive(upload, &listed, rules)? {
+    let is_alive = match spool {
+        // Whoever left a spool has left the upload, too.
+        Some(dir) => !rules.force && spool::is_held(dir).map_err(Error::Spool)?,
+        None => is_alive(upload, &listed, rules)?,
+    };
+    if is_alive {
         return Ok(recovered);
     }
-    if let Some((manifest, dir)) = spool {
-        let mut sent = false;
-        for (&number, &bytes) in &manifest.parts {
-            if listed.iter().any(|part| part.number == number && part.bytes >= bytes) {
-                continue;
-            }
-            let media = tokio::fs::read(manifest.part(dir, number)).await.map_err(Error::Spool)?;
-            bucket.put_part(upload, number, Payload::new(vec![media.into()])).await?;
-            sent = true;
+    if let Some(dir) = spool {
+        if !rules.force && bucket.find(&upload.key).await?.is_some() {
+            return Err(Error::Occupied { object, upload: upload.id.clone() });
         }
-        if sent {
-            listed = bucket.parts(upload).await?.ok_or_else(|| Error::Nothing(object.clone()))?;
-        }
+        send(bucket, upload, dir, &listed).await?;
+        listed = bucket.parts(upload).await?.ok_or_else(|| Error::Nothing(object.clone()))?;
     }
     if listed.is_empty() {
         bucket.abort(upload).await?;
@@ -258,6 +271,24 @@ async fn try_upload(
         parts_left,
         ..found
     })
+}
+
+/// Sends what is in the folder and not in the store.
+async fn send(
+    bucket: &Bucket,
+    upload: &OpenUpload,
+    dir: &Path,
+    listed: &[Listed],
+) -> Result<(), Error> {
+    for (number, bytes) in spool::parts(dir).map_err(Error::Spool)? {
+        if listed.iter().any(|part| part.number == number && part.bytes >= bytes) {
+            continue;
+        }
+        let media = tokio::fs::read(spool::part(dir, number)).await.map_err(Error::Spool)?;
+        bucket.put_part(upload, number, Payload::new(vec![media.into()])).await?;
+    }
+    // So that whoever comes again knows, after the upload is completed.
+    Manifest::read(dir).and_then(|mut manifest| manifest.note_sent(dir)).map_err(Error::Spool)
 }
 
 fn is_alive(upload: &OpenUpload, parts: &[Listed], rules: &Rules) -> Result<bool, Error> {
@@ -389,7 +420,7 @@ async fn copy(
     first: Payload,
     media: std::ops::Range<u64>,
 ) -> Result<Option<Vec<Listed>>, Error> {
-    let mut parts = vec![bucket.put_part(upload, 1, first).await?];
+    let mut parts = Vec::new();
     let mut begin = media.start;
     for number in 2.. {
         if begin == media.end {
@@ -402,5 +433,7 @@ async fn copy(
         }
         begin = end;
     }
+    // Last, so that an upload in which something lacks cannot be taken for a recording.
+    parts.insert(0, bucket.put_part(upload, 1, first).await?);
     Ok(Some(parts))
 }

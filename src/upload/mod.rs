@@ -185,6 +185,7 @@ impl<S: PartStore> Uploader<S> {
             .of(config.give_up_starting_after, |_| store.create())
             .await
             .map_err(|error| Error::Store(Arc::new(error)))?;
+        let spool = Spool::new(config.spool.clone(), store.object(), &upload);
         Ok(Self {
             store,
             upload,
@@ -193,7 +194,7 @@ impl<S: PartStore> Uploader<S> {
             under_way: BTreeMap::new(),
             doubted: Doubted::default(),
             requests: JoinSet::new(),
-            spool: Spool::new(config.spool.clone()),
+            spool,
             checkpointed: Instant::now(),
             first_bytes: None,
             completing: false,
@@ -450,6 +451,11 @@ impl<S: PartStore> Uploader<S> {
                 self.note(ended);
             }
         }
+        // What waited for a checkpoint that nobody answered waits for nothing any more.
+        self.planner.checkpoint_done(false);
+        while let Some(Action::Put(part)) = self.planner.poll() {
+            self.waiting.push_back((part.number, Body::Memory(part.payload)));
+        }
         let open = Payload::new(self.planner.open().to_vec());
         // First what is stored: part 1 may be there and on its way in its other form.
         let mut rest: Vec<(u16, Body)> =
@@ -465,16 +471,12 @@ impl<S: PartStore> Uploader<S> {
                 tracing::error!(part = number, %error, "a part can be kept nowhere");
             }
         }
-        let (object, upload) = (self.store.object(), &self.upload);
-        let spool = self.spool.leave(object, upload).unwrap_or_else(|error| {
-            tracing::error!(%error, "what is left on disk is not described");
-            None
-        });
         Left {
-            object: object.clone(),
-            upload: upload.clone(),
+            object: self.store.object().clone(),
+            upload: self.upload.clone(),
             parts: self.progress.borrow().parts_stored,
-            spool,
+            // An upload that was to be completed had all of them.
+            spool: self.spool.leave(self.completing),
             completing: self.completing,
         }
     }

@@ -297,6 +297,7 @@ impl PartStore for S3Store {
         bytes: Bytes,
     ) -> Result<(), StoreError> {
         let (encryption, kms_key) = self.encryption.headers();
+        let patience = part_timeout(bytes.len() as u64, 1);
         self.client
             .put_object()
             .bucket(&self.object.bucket)
@@ -306,7 +307,7 @@ impl PartStore for S3Store {
             .set_ssekms_key_id(kms_key)
             .body(bytes.into())
             .customize()
-            .config_override(within(ANSWER_TIMEOUT))
+            .config_override(within(patience))
             .send()
             .await
             .map_err(|error| self.failure(Operation::PutBeside, error))?;

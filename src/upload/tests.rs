@@ -376,10 +376,10 @@ async fn a_full_disk_ends_it_and_nothing_that_was_put_is_lost() {
     let left = uploader.abandon(vec![]).await;
     assert_eq!((left.parts, left.completing), (0, false));
     let spool = left.spool.unwrap();
-    let manifest = spool::Manifest::read(&spool).unwrap();
-    assert_eq!(manifest.parts.keys().copied().collect::<Vec<_>>(), (1..=put).collect::<Vec<_>>());
+    let kept = spool::parts(&spool).unwrap();
+    assert_eq!(kept.into_keys().collect::<Vec<_>>(), (1..=put).collect::<Vec<_>>());
     for number in 1..=put {
-        let bytes = std::fs::read(manifest.part(&spool, number)).unwrap();
+        let bytes = std::fs::read(spool::part(&spool, number)).unwrap();
         assert_eq!(bytes, vec![u8::try_from(number).unwrap(); MIN_PART_BYTES], "{number}");
     }
 }
@@ -443,8 +443,8 @@ async fn what_may_have_been_replaced_is_left_on_disk() {
     let finished = timeout(Duration::from_millis(50), uploader.finish(None)).await;
     assert!(finished.is_err(), "it never answers");
     let left = uploader.abandon(vec![]).await.spool.unwrap();
-    let manifest = spool::Manifest::read(&left).unwrap();
-    assert_eq!(manifest.parts, BTreeMap::from([(2, MIN_PART_BYTES as u64)]));
+    assert!(spool::Manifest::read(&left).unwrap().is_sent);
+    assert_eq!(spool::parts(&left).unwrap(), BTreeMap::from([(2, MIN_PART_BYTES as u64)]));
     std::fs::remove_dir_all(left).unwrap();
 }
 
@@ -460,9 +460,8 @@ async fn of_part_1_the_newer_form_is_left_on_disk() {
     let finished = timeout(Duration::from_millis(50), uploader.finish(Some(head))).await;
     assert!(finished.is_err(), "it never answers");
     let left = uploader.abandon(vec![]).await.spool.unwrap();
-    let manifest = spool::Manifest::read(&left).unwrap();
-    assert_eq!(manifest.parts, BTreeMap::from([(1, MIN_PART_BYTES as u64 + 3)]));
-    assert!(std::fs::read(manifest.part(&left, 1)).unwrap().starts_with(b"index"));
+    assert_eq!(spool::parts(&left).unwrap(), BTreeMap::from([(1, MIN_PART_BYTES as u64 + 3)]));
+    assert!(std::fs::read(spool::part(&left, 1)).unwrap().starts_with(b"index"));
     std::fs::remove_dir_all(left).unwrap();
 }
 
@@ -528,6 +527,28 @@ async fn wait(mut holds: impl FnMut() -> bool) {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_checkpoint_without_an_answer_is_left_on_disk() {
+    let store = FaultyStore::new([part(1, Fault::NeverAnswers)]);
+    let always = Config { checkpoint: Some(Duration::ZERO), ..config() };
+    let mut uploader = started(&store, always).await;
+    // The first is on its way as a checkpoint when the others make the part full.
+    for pieces in film(2) {
+        for piece in pieces {
+            uploader.put(vec![piece]).await.unwrap();
+        }
+    }
+    uploader.put(vec![Bytes::from_static(b"end")]).await.unwrap();
+    let left = uploader.abandon(vec![]).await.spool.unwrap();
+    let kept: Vec<u8> = spool::parts(&left)
+        .unwrap()
+        .into_keys()
+        .flat_map(|number| std::fs::read(spool::part(&left, number)).unwrap())
+        .collect();
+    assert!(kept == [&film(2).concat().concat()[..], b"end"].concat());
+    std::fs::remove_dir_all(left).unwrap();
+}
+
+#[tokio::test]
 async fn abandoning_says_what_is_where_and_leaves_no_task() {
     let store = FaultyStore::new([part(2, Fault::NeverAnswers)]);
     let mut uploader = started(&store, config()).await;
@@ -541,9 +562,11 @@ async fn abandoning_says_what_is_where_and_leaves_no_task() {
     assert_eq!(left.object, store.object);
     assert_eq!(left.upload, UploadId("upload-1".into()));
     assert_eq!(left.parts, 1);
-    let manifest = spool::Manifest::read(&left.spool.clone().unwrap()).unwrap();
-    assert_eq!(manifest.parts.into_keys().collect::<Vec<_>>(), [2], "it may not have arrived");
-    std::fs::remove_dir_all(left.spool.unwrap()).unwrap();
+    let spool = left.spool.unwrap();
+    assert!(!spool::Manifest::read(&spool).unwrap().is_sent);
+    let kept = spool::parts(&spool).unwrap();
+    assert_eq!(kept.into_keys().collect::<Vec<_>>(), [2], "it may not have arrived");
+    std::fs::remove_dir_all(spool).unwrap();
     assert!(!*store.aborted.lock().unwrap());
     // Every task holds the store; ours is the only hold when all are gone.
     let gone = async {

@@ -310,12 +310,38 @@ async fn a_stop_while_the_store_is_away_keeps_the_film_on_disk() {
         assert!(ended.log.contains(said), "{said} in {}", ended.log);
     }
     proxy.set(Weather::Fine);
-    let command = site.recorder(&["recover", "--spool", spool]);
-    let ended = site.beside(with(command, &proxy.endpoint)).await;
+    let recover = async |spool: &Path| {
+        let mut command = site.recorder(&["recover", "--spool"]);
+        command.arg(spool);
+        site.beside(with(command, &proxy.endpoint)).await
+    };
+    // Another recording of that name came first.
+    let store = client(&server.endpoint(), "film", "secret").await;
+    let object = || store.put_object().bucket(BUCKET).key("film.mp4");
+    object().body(b"another".to_vec().into()).send().await.unwrap();
+    let ended = recover(Path::new(spool)).await;
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+    assert!(ended.log.contains("--force"), "{}", ended.log);
+    store.delete_object().bucket(BUCKET).key("film.mp4").send().await.unwrap();
+
+    // A folder of which nothing was sent when the upload was completed.
+    let late = site.path("late");
+    std::fs::create_dir(&late).unwrap();
+    for entry in std::fs::read_dir(spool).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), late.join(entry.file_name())).unwrap();
+    }
+    let ended = recover(Path::new(spool)).await;
     assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
     let film = Film::open(&site.object());
     let expected = report["duration_seconds"].as_f64().unwrap();
     assert!((film.seconds - expected).abs() < 0.2, "{} of {expected} s", film.seconds);
+    let ended = recover(Path::new(spool)).await;
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
+    assert!(ended.stdout.contains(r#""outcome":"was_complete""#), "{}", ended.stdout);
+    let ended = recover(&late).await;
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stdout);
+    assert!(ended.log.contains("without what is in"), "{}", ended.log);
     site.clear_tmp();
     server.stop().await;
 }
@@ -469,6 +495,19 @@ async fn a_part_that_is_replaced_while_it_is_recovered_is_looked_at_again() {
     assert_eq!(recovered.unwrap().outcome, Outcome::Recovered);
     let found = length(&stage, &bucket, "film.mp4", "the replaced part").await;
     assert_eq!(found.to_bits(), expected.to_bits(), "{found} s of {expected} s");
+
+    // What a recovery had copied that was interrupted then is not taken for a recording.
+    let store = &stage.client;
+    let object = store.put_object().bucket(BUCKET).key("copied.mp4");
+    object.body(whole.clone().into()).send().await.unwrap();
+    let copy = store.create_multipart_upload().bucket(BUCKET).key("copied.mp4").send();
+    let id = copy.await.unwrap().upload_id.unwrap();
+    let part = store.upload_part().bucket(BUCKET).key("copied.mp4").upload_id(id).part_number(2);
+    part.body(whole.clone().into()).send().await.unwrap();
+    let recovered = recovery::recover(&bucket, "copied.mp4", None, &rules).await.unwrap();
+    assert_eq!(recovered.outcome, Outcome::Recovered);
+    let found = length(&stage, &bucket, "copied.mp4", "the object").await;
+    assert_eq!(found.to_bits(), expected.to_bits(), "{found} s of {expected} s");
     server.stop().await;
 }
 
@@ -509,7 +548,7 @@ async fn live(stage: &Stage, name: &str, trouble: Trouble, seed: u64) -> f64 {
             assert!(said.contains("--spool-disk"), "{context}");
         }
         if let Some(spool) = report["left"]["spool"].as_str() {
-            let recovered = recovery::recover_spool(&bucket, Path::new(spool)).await;
+            let recovered = recovery::recover_spool(&bucket, Path::new(spool), false).await;
             recovered.unwrap_or_else(|error| panic!("{context}: {error}"));
             std::fs::remove_dir_all(spool).unwrap();
         } else if !completes {

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use recorder::local::{BUCKET, Credentials, Server};
-use recorder::upload::spool::Manifest;
+use recorder::upload::spool;
 use rustix::process::Signal;
 use serde_json::json;
 use test_media::analysis::analyse;
@@ -122,10 +122,11 @@ async fn a_full_disk_ends_a_recording_with_the_reason() {
     assert_eq!(problem["stage"], "upload", "{report}");
     assert!(problem["message"].as_str().unwrap().contains("no space left"), "{report}");
     // Nothing of it was stored, and all of it was kept.
-    let spool = report["object"]["spool"].as_str().unwrap_or_else(|| panic!("{report}"));
-    let manifest = Manifest::read(Path::new(spool)).unwrap();
-    assert_eq!(manifest.parts.keys().collect::<Vec<_>>(), [&1]);
-    let part = std::fs::read(manifest.part(Path::new(spool), 1)).unwrap();
+    let folder = report["object"]["spool"].as_str().unwrap_or_else(|| panic!("{report}"));
+    let folder = Path::new(folder);
+    assert!(!spool::Manifest::read(folder).unwrap().is_sent);
+    assert_eq!(spool::parts(folder).unwrap().into_keys().collect::<Vec<_>>(), [1]);
+    let part = std::fs::read(spool::part(folder, 1)).unwrap();
     assert_eq!(&part[4..8], b"ftyp");
     site.clear_tmp();
 }
