@@ -309,12 +309,13 @@ async fn a_stop_while_the_store_is_away_keeps_the_film_on_disk() {
     for said in [spool, upload, "recorder recover"] {
         assert!(ended.log.contains(said), "{said} in {}", ended.log);
     }
-    proxy.set(Weather::Fine);
-    let recover = async |spool: &Path| {
+    let command = |spool: &Path| {
         let mut command = site.recorder(&["recover", "--spool"]);
         command.arg(spool);
-        site.beside(with(command, &proxy.endpoint)).await
+        with(command, &proxy.endpoint)
     };
+    let recover = async |spool: &Path| site.beside(command(spool)).await;
+    proxy.set(Weather::Fine);
     // Another recording of that name came first.
     let store = client(&server.endpoint(), "film", "secret").await;
     let object = || store.put_object().bucket(BUCKET).key("film.mp4");
@@ -331,6 +332,15 @@ async fn a_stop_while_the_store_is_away_keeps_the_film_on_disk() {
         let entry = entry.unwrap();
         std::fs::copy(entry.path(), late.join(entry.file_name())).unwrap();
     }
+    // A recovery ends when it is told to, here while it completes the upload.
+    proxy.set(Weather::Held);
+    let recovery = site.start(command(Path::new(spool)));
+    proxy.held().await;
+    recovery.signal(Signal::INT);
+    let ended = recovery.ended_with_leftovers().await;
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+    assert!(ended.log.contains("it may be run again"), "{}", ended.log);
+    proxy.set(Weather::Fine);
     let ended = recover(Path::new(spool)).await;
     assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
     let film = Film::open(&site.object());
