@@ -3,7 +3,7 @@
 //!
 //! It must not know what is put there.
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -14,6 +14,16 @@ use tempfile::TempDir;
 pub(crate) fn private(prefix: &str, parent: &Path) -> io::Result<TempDir> {
     let only_ours = Permissions::from_mode(0o700);
     tempfile::Builder::new().prefix(prefix).permissions(only_ours).tempdir_in(parent)
+}
+
+/// Whether another process has locked the file or folder for itself. Two who ask at once do not
+/// take each other for that.
+pub(crate) fn is_locked(file: &File) -> io::Result<bool> {
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 #[cfg(test)]

@@ -82,22 +82,30 @@ export class Meeting {
       }
     }
     const speaking = [...this.people].filter(([, person]) => now - person.spoke < HOLD_MS && !person.muted);
-    const ids = speaking.map(([id]) => id);
     const [loudest] = speaking.toSorted(([, a], [, b]) => b.volume - a.volume).map(([id]) => id);
-    const leads = this.leader !== undefined && ids.includes(this.leader);
-    if (leads && loudest !== undefined && loudest !== this.leader) {
-      const since = this.louder?.id === loudest ? this.louder.since : now;
-      this.louder = { id: loudest, since };
-    } else {
+    const ids = speaking.map(([id]) => id);
+    if (loudest === undefined) {
       this.louder = undefined;
+      return [];
     }
-    if (loudest !== undefined && (!leads || (this.louder && now - this.louder.since >= LEAD_MS))) {
+    const leader = this.lead(loudest, ids, now);
+    return [leader, ...ids.filter((id) => id !== leader)];
+  }
+
+  /** Who leads of those who speak. */
+  private lead(loudest: string, speaking: readonly string[], now: number): string {
+    if (this.leader === undefined || !speaking.includes(this.leader)) {
+      this.leader = loudest;
+    }
+    if (loudest === this.leader) {
+      this.louder = undefined;
+    } else if (this.louder?.id !== loudest) {
+      this.louder = { id: loudest, since: now };
+    } else if (now - this.louder.since >= LEAD_MS) {
       this.leader = loudest;
       this.louder = undefined;
     }
-    return ids.length > 0 && this.leader !== undefined
-      ? [this.leader, ...ids.filter((id) => id !== this.leader)]
-      : [];
+    return this.leader;
   }
 
   show(tileId: number, id: string, content: boolean, stream: MediaStream, poor: boolean): void {

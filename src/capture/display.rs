@@ -204,34 +204,24 @@ impl Film {
 
     /// Puts a picture, or the one before it, into a slot.
     fn show(&mut self, picture: Option<gst::Buffer>, presentation: i64) -> Result<(), Ended> {
-        let counter = if picture.is_some() { &self.counts.captured } else { &self.counts.repeated };
-        counter.fetch_add(1, Ordering::Relaxed);
         self.held.put(picture, presentation);
         self.code()
-    }
-
-    /// Puts a picture into the last slot; one before it has been without until now.
-    fn put_last(&mut self, picture: gst::Buffer) {
-        self.counts.captured.fetch_add(1, Ordering::Relaxed);
-        self.counts.repeated.fetch_sub(1, Ordering::Relaxed);
-        self.held.put_last(picture);
     }
 
     /// Codes what has waited long enough.
     fn code(&mut self) -> Result<(), Ended> {
         let Self { coder, counts, orders, held, is_torn, .. } = self;
         if orders.curtain.load(Ordering::SeqCst) {
-            let left_out = held.leave_out();
-            *is_torn |= left_out > 0;
-            counts.captured.fetch_sub(left_out, Ordering::Relaxed);
-            counts.repeated.fetch_add(left_out, Ordering::Relaxed);
+            *is_torn |= held.leave_out();
         }
         while let Some((picture, presentation)) = held.next() {
-            if picture.is_none() && coder.last().is_none() {
-                // There is none yet that this could repeat: the film begins later.
-                counts.repeated.fetch_sub(1, Ordering::Relaxed);
-                continue;
-            }
+            let counter = match (&picture, coder.last()) {
+                (Some(_), _) => &counts.captured,
+                (None, Some(_)) => &counts.repeated,
+                // There is nothing yet that could be shown again: the film begins later.
+                (None, None) => continue,
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
             coder.show(picture, presentation, &|| orders.current() == Order::Leave)?;
         }
         Ok(())
@@ -366,7 +356,7 @@ impl Film {
                 }
                 Step::GrabLast => {
                     match self.grab(&mut drawn)? {
-                        Some(picture) => self.put_last(picture),
+                        Some(picture) => self.held.put_last(picture),
                         // It is still to be grabbed.
                         None if drawn.is_some() => self.wait(Some(settle))?,
                         None => {}
@@ -434,7 +424,7 @@ mod tests {
         graph: gst::Pipeline,
         counts: Arc<Counts>,
         media: tokio::sync::mpsc::Receiver<Media>,
-        rhythm: watch::Receiver<Option<Rhythm>>,
+        told: watch::Receiver<Option<Rhythm>>,
         _display: Display,
         _dir: tempfile::TempDir,
     }
@@ -459,15 +449,21 @@ mod tests {
             let counted = Arc::clone(&counts);
             let pictures = pipeline::supply(30, 1);
             let failed = |error| panic!("{error}");
-            let (told, rhythm) = watch::channel(None);
+            let (rhythm, told) = watch::channel(None);
             let grabber =
-                Grabber::start(&settings, pictures, coder, counted, Some(told), failed).unwrap();
+                Grabber::start(&settings, pictures, coder, counted, Some(rhythm), failed).unwrap();
             graph.set_state(gst::State::Playing).unwrap();
-            Self { grabber, graph, counts, media, rhythm, _display: display, _dir: dir }
+            Self { grabber, graph, counts, media, told, _display: display, _dir: dir }
         }
 
         async fn coded(&mut self) -> Option<Media> {
             tokio::time::timeout(HANGS, self.media.recv()).await.expect("nothing is coded")
+        }
+
+        /// Told when slots have passed.
+        async fn rhythm(&mut self) -> Rhythm {
+            let told = tokio::time::timeout(HANGS, self.told.wait_for(Option::is_some)).await;
+            told.expect("it is not told").unwrap().unwrap()
         }
     }
 
@@ -493,8 +489,7 @@ mod tests {
         let second = filming.coded().await;
         let Some(Media::Sample(sample)) = second else { panic!("{second:?}") };
         assert!(sample.sync);
-        let heard = tokio::time::timeout(HANGS, filming.rhythm.wait_for(Option::is_some)).await;
-        let Rhythm { drawn, shown } = heard.expect("it is not told").unwrap().unwrap();
+        let Rhythm { drawn, shown } = filming.rhythm().await;
         let after = drawn.duration_since(shown);
         assert!(shown < Instant::now() && after < Duration::from_millis(50), "{after:?}");
     }
@@ -508,11 +503,7 @@ mod tests {
         let curtain = filming.grabber.curtain();
         curtain.close();
         filming.grabber.film();
-        let began = Instant::now();
-        while filming.counts.repeated.load(Ordering::Relaxed) == 0 {
-            assert!(began.elapsed() < HANGS, "no slot passes");
-            tokio::task::yield_now().await;
-        }
+        filming.rhythm().await;
         curtain.open();
         let first = filming.coded().await;
         assert!(matches!(first, Some(Media::Sample(_))), "{first:?}");

@@ -72,10 +72,11 @@ impl<P> Held<P> {
         self.length = 0;
     }
 
-    /// Leaves out all pictures that wait; how many those were.
-    pub(super) fn leave_out(&mut self) -> u64 {
-        let slots = self.slots.iter_mut();
-        slots.map(|waiting| u64::from(waiting.slot.0.take().is_some())).sum()
+    /// Leaves out all pictures that wait; whether there were any.
+    pub(super) fn leave_out(&mut self) -> bool {
+        let any = self.last().is_some();
+        self.slots.iter_mut().for_each(|waiting| waiting.slot.0 = None);
+        any
     }
 
     /// The newest picture that waits.
@@ -147,8 +148,8 @@ mod tests {
         for (time, picture) in [(0, Some('a')), (1, None), (2, Some('b'))] {
             held.put(picture, time);
         }
-        assert_eq!(held.leave_out(), 2);
-        assert_eq!((held.leave_out(), held.last()), (0, None));
+        assert!(held.leave_out());
+        assert_eq!((held.leave_out(), held.last()), (false, None));
         held.put(Some('c'), 3);
         assert_eq!(held.last(), Some(&'c'));
         held.release();

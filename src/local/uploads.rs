@@ -24,7 +24,7 @@
 mod joining;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, Permissions, TryLockError};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -36,6 +36,7 @@ use tempfile::NamedTempFile;
 
 use super::digest::{Algorithm, Checksum, Digest, Summed, multipart_etag, summed};
 use super::store::{Result, Store, new_file, publish};
+use crate::folder;
 
 /// S3's limit on the number of a part.
 pub(super) const MAX_PART_NUMBER: u16 = 10_000;
@@ -141,11 +142,10 @@ impl Store {
     /// Whether the process that opened an upload is still alive.
     pub(super) fn is_held(&self, id: &str) -> io::Result<bool> {
         let Some(upload) = self.find_upload(id)? else { return Ok(false) };
-        match File::open(upload.folder.join(HELD)).map(|file| file.try_lock()) {
-            Ok(Ok(())) => Ok(false),
-            Ok(Err(TryLockError::WouldBlock)) => Ok(true),
+        match File::open(upload.folder.join(HELD)) {
+            Ok(file) => folder::is_locked(&file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Ok(Err(TryLockError::Error(error))) | Err(error) => Err(error),
+            Err(error) => Err(error),
         }
     }
 

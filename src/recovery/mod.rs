@@ -235,9 +235,6 @@ async fn try_upload(
         return Ok(recovered);
     }
     if let Some(dir) = spool {
-        if !rules.force && bucket.find(&upload.key).await?.is_some() {
-            return Err(Error::Occupied { object, upload: upload.id.clone() });
-        }
         send(bucket, upload, dir, &listed).await?;
         listed = bucket.parts(upload).await?.ok_or_else(|| Error::Nothing(object.clone()))?;
     }

@@ -13,7 +13,7 @@
 //! It must not know why a part waits, nor when it is sent.
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -179,11 +179,7 @@ impl Manifest {
 
 /// Whether the recorder lives whose folder this is.
 pub fn is_held(dir: &Path) -> io::Result<bool> {
-    match File::open(dir)?.try_lock() {
-        Ok(()) => Ok(false),
-        Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
+    folder::is_locked(&File::open(dir)?)
 }
 
 /// The parts in a folder that was left behind: numbers and lengths.

@@ -316,6 +316,13 @@ async fn a_stop_while_the_store_is_away_keeps_the_film_on_disk() {
     };
     let recover = async |spool: &Path| site.beside(command(spool)).await;
     proxy.set(Weather::Fine);
+    // A folder of which nothing was sent when the upload was completed.
+    let late = site.path("late");
+    std::fs::create_dir(&late).unwrap();
+    for entry in std::fs::read_dir(spool).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), late.join(entry.file_name())).unwrap();
+    }
     // Another recording of that name came first.
     let store = client(&server.endpoint(), "film", "secret").await;
     let object = || store.put_object().bucket(BUCKET).key("film.mp4");
@@ -325,13 +332,6 @@ async fn a_stop_while_the_store_is_away_keeps_the_film_on_disk() {
     assert!(ended.log.contains("--force"), "{}", ended.log);
     store.delete_object().bucket(BUCKET).key("film.mp4").send().await.unwrap();
 
-    // A folder of which nothing was sent when the upload was completed.
-    let late = site.path("late");
-    std::fs::create_dir(&late).unwrap();
-    for entry in std::fs::read_dir(spool).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), late.join(entry.file_name())).unwrap();
-    }
     // A recovery ends when it is told to, here while it completes the upload.
     proxy.set(Weather::Held);
     let recovery = site.start(command(Path::new(spool)));

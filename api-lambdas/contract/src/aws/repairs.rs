@@ -98,12 +98,17 @@ impl Repairs {
                     Outcome::Empty => {}
                 },
                 Err(Error::Nothing(_)) => return Ok(Some(Recovered::Nothing)),
-                Err(error @ (Error::NoBeginning { .. } | Error::NoRecording { .. })) => {
-                    let error = crate::lambda::chain(&error);
-                    tracing::error!(key, error, "what is there is no recording");
-                    return Ok(Some(Recovered::Nothing));
+                Err(error @ Error::NoRecording { .. }) => return Ok(Some(nothing(key, &error))),
+                Err(error @ Error::NoBeginning { .. })
+                    if bucket.find(key).await.map_err(fault)?.is_none() =>
+                {
+                    return Ok(Some(nothing(key, &error)));
                 }
-                Err(error @ (Error::Occupied { .. } | Error::Several { .. })) => {
+                Err(
+                    error @ (Error::NoBeginning { .. }
+                    | Error::Occupied { .. }
+                    | Error::Several { .. }),
+                ) => {
                     if !clear(bucket, key, older_than).await? {
                         return Err(fault(error));
                     }
@@ -161,6 +166,12 @@ impl Recovery for Repairs {
         }
         self.repair(&bucket, &open.key, Some(&open.id), older_than).await
     }
+}
+
+fn nothing(key: &str, error: &Error) -> Recovered {
+    let error = crate::lambda::chain(error);
+    tracing::error!(key, error, "what is there is no recording");
+    Recovered::Nothing
 }
 
 /// Removes the uploads of a key with which nothing is lost. False: there are none.

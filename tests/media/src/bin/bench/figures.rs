@@ -10,6 +10,15 @@ use test_media::workload::Workload;
 
 use crate::record::{Recorder, Run};
 
+/// What a recording may take on two processors while the picture moves, in cores: everything, and
+/// the recorder alone.
+pub(crate) const CORES: f64 = 1.5;
+const RECORDER_CORES: f64 = 0.6;
+/// Of the recorder alone.
+pub(crate) const MEBIBYTES: f64 = 300.0;
+/// How far sound and picture may be apart at the 95th percentile.
+pub(crate) const OFFSET_MS: f64 = 40.0;
+
 /// A figure: its heading, its decimals, where it is from, and the file of its plot.
 pub(crate) struct Figure {
     heading: &'static str,
@@ -40,9 +49,13 @@ fn to_f64(count: usize) -> f64 {
 }
 
 pub(crate) const FIGURES: [Figure; 20] = [
-    drawn(figure("capture+encode, cores", 2, |run| Some(run.cores.recorder)), "capture", Some(0.6)),
+    drawn(
+        figure("capture+encode, cores", 2, |run| Some(run.cores.recorder)),
+        "capture",
+        Some(RECORDER_CORES),
+    ),
     figure("with Firefox, cores", 2, |run| Some(run.cores.recorder + run.cores.browser)),
-    drawn(figure("everything, cores", 2, |run| Some(run.cores.total())), "everything", Some(1.5)),
+    drawn(figure("everything, cores", 2, |run| Some(run.cores.total())), "everything", Some(CORES)),
     drawn(
         figure("distinct fps", 2, |run| {
             numbered(run, |run| run.analysis.numbers.distinct_per_second)
@@ -55,7 +68,11 @@ pub(crate) const FIGURES: [Figure; 20] = [
     figure("jitter p95, ms", 1, |run| numbered(run, |run| run.jitter_ms.unwrap_or_default())),
     figure("sound late, ms", 1, |run| run.analysis.sync.median_ms),
     figure("|A/V offset| p50, ms", 1, |run| run.analysis.sync.p50_ms),
-    drawn(figure("|A/V offset| p95, ms", 1, |run| run.analysis.sync.p95_ms), "offset", Some(40.0)),
+    drawn(
+        figure("|A/V offset| p95, ms", 1, |run| run.analysis.sync.p95_ms),
+        "offset",
+        Some(OFFSET_MS),
+    ),
     figure("drift, ms a minute", 1, |run| Some(run.analysis.sync.drift_ms_per_hour? / 60.0)),
     figure("beeps missing", 0, |run| numbered(run, |run| to_f64(run.analysis.sync.missing_beeps))),
     figure("SSIM to the clip, dB", 2, |run| run.ssim_db),
@@ -68,7 +85,7 @@ pub(crate) const FIGURES: [Figure; 20] = [
     drawn(
         figure("its capture+encode, MiB", 0, |run| Some(mebibytes(run.peak_memory?.recorder))),
         "memory",
-        Some(300.0),
+        Some(MEBIBYTES),
     ),
     figure("start, s", 2, |run| run.start_seconds),
     figure("stop, s", 2, |run| run.stop_seconds),

@@ -11,13 +11,11 @@ use test_media::cpu::{Memory, mebibytes};
 use test_media::plot::Plot;
 use test_media::stats;
 
-/// What a recording of a meeting may take on two processors, and what it has to keep.
-const CORES: f64 = 1.5;
+use crate::figures::{CORES, MEBIBYTES, OFFSET_MS};
+
+/// Of thirty a second, over all of it.
 const DISTINCT: f64 = 29.5;
-const OFFSET_MS: f64 = 40.0;
 const DRIFT_MS_PER_HOUR: f64 = 20.0;
-/// Of the recorder alone.
-const MEBIBYTES: f64 = 300.0;
 
 /// What one minute came to.
 #[derive(Clone, Debug, Serialize)]
