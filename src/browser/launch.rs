@@ -159,14 +159,10 @@ pub(super) async fn geckodriver(
 }
 
 /// Opens the session in which the page is loaded and asked.
-pub(super) async fn session(
-    driver: &mut Child,
-    url: &str,
-    page_timeout: Duration,
-) -> Result<Firefox, Error> {
+pub(super) async fn session(driver: &mut Child, url: &str) -> Result<Firefox, Error> {
     let mut capabilities = Capabilities::new();
-    let milliseconds = u64::try_from(page_timeout.as_millis()).unwrap_or(u64::MAX);
-    capabilities.insert("timeouts".into(), json!({ "pageLoad": milliseconds }));
+    // The driver would wait for ever for a document that another one follows while it loads.
+    capabilities.insert("pageLoadStrategy".into(), json!("none"));
     // A dialogue would stand in the picture for ever: nobody can answer it.
     capabilities.insert("unhandledPromptBehavior".into(), json!("dismiss"));
     let mut builder = fantoccini::ClientBuilder::new(HttpConnector::new());

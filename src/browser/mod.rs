@@ -91,7 +91,7 @@ impl Browser {
         let (mut driver, url) = launch::geckodriver(tools, dir, port).await?;
         drop(phase);
         let phase = phases.begin("session");
-        let session = launch::session(&mut driver, &url, page.timeout).await?;
+        let session = launch::session(&mut driver, &url).await?;
         drop(phase);
         let turns = turns::Turns::of(page);
         Ok(Self { firefox, driver, session, console, turns })

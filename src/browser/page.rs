@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use fantoccini::error::CmdError;
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::watch;
 use url::Url;
 
+use super::console::Console;
 use super::turns::{Films, Turns};
-use super::{Browser, Error};
+use super::{Browser, Error, Firefox};
 use crate::config::Size;
 use crate::events::{Event, Failure, Stage, StopReason};
 use crate::secret::{redact_url, scrub};
@@ -77,19 +79,19 @@ struct Loaded {
     height: u64,
 }
 
-const ASK_LOADED: &str = "
-    const [navigation] = performance.getEntriesByType('navigation');
-    return {
-        address: document.documentURI,
-        status: navigation?.responseStatus ?? 0,
-        width: Math.round(innerWidth * devicePixelRatio),
-        height: Math.round(innerHeight * devicePixelRatio),
-    };";
-
-/// Calls back when everything that belongs to the page is there.
+/// Answers when everything that belongs to the page is there.
 const AWAIT_LOADED: &str = "
     const done = arguments[0];
-    document.readyState === 'complete' ? done() : addEventListener('load', () => done());";
+    const answer = () => {
+        const [navigation] = performance.getEntriesByType('navigation');
+        done({
+            address: document.documentURI,
+            status: navigation?.responseStatus ?? 0,
+            width: Math.round(innerWidth * devicePixelRatio),
+            height: Math.round(innerHeight * devicePixelRatio),
+        });
+    };
+    document.readyState === 'complete' ? answer() : addEventListener('load', answer);";
 
 /// A program that has ended is the reason why its page cannot be asked, and may be seen to have
 /// ended a little later. Far less than what is held back of the film (`capture/held.rs`).
@@ -108,7 +110,7 @@ const AWAIT_VIEW: &str = "
     const look = () =>
         Math.round(innerWidth * devicePixelRatio) === width &&
         Math.round(innerHeight * devicePixelRatio) === height
-            ? done() : requestAnimationFrame(look);
+            ? done(true) : requestAnimationFrame(look);
     look();";
 
 /// The window manager's part of the start takes a tenth of a second; a busy
@@ -120,41 +122,32 @@ const VIEW_DEADLINE: Duration = Duration::from_secs(5);
 /// when two frames are on their way to the display: at the fourth the first has arrived.
 const AWAIT_PAINTED: &str = "
     const done = arguments[0];
-    const after = (frames) => frames ? requestAnimationFrame(() => after(frames - 1)) : done();
+    const after = (frames) => frames ? requestAnimationFrame(() => after(frames - 1)) : done(true);
     (document.fonts?.ready ?? Promise.resolve()).then(() => after(4));";
 
 impl Browser {
     /// Loads the page, if that is not done yet, and waits until it can be filmed.
     pub async fn open(&mut self, page: &Page) -> Result<(), Error> {
         let Self { firefox, session, console, .. } = self;
-        let shown = redact_url(&page.url);
         let load = async {
-            let loaded = if page.is_live {
-                loaded_by_itself(session).await?
-            } else {
+            if !page.is_live {
                 let opened = session.goto(page.url.as_str()).await;
-                opened.map_err(|error| not_loaded(error, page))?;
-                ask(session).await?
-            };
-            loaded.check_answer(page)?;
-            let Size { width, height } = page.size;
-            let view = session.execute_async(AWAIT_VIEW, vec![width.into(), height.into()]);
-            if tokio::time::timeout(VIEW_DEADLINE, view).await.is_err() {
-                ask(session).await?.check_view(page)?;
+                let url = || redact_url(&page.url);
+                opened.map_err(|error| Error::Load {
+                    url: url(),
+                    reason: scrub(&error.to_string()),
+                })?;
             }
-            if page.await_start_marker {
-                console.started().await;
+            while !is_ready(session, console, page).await? {
+                tokio::time::sleep(LOOK).await;
             }
-            // Last: a page may change its looks right before it says that it begins.
-            session
-                .execute_async(AWAIT_PAINTED, vec![])
-                .await
-                .map_err(|error| Error::Silent { reason: scrub(&error.to_string()) })?;
             Ok(())
         };
         tokio::select! {
             loaded = tokio::time::timeout(page.timeout, load) => {
-                loaded.unwrap_or(Err(Error::Slow { url: shown, deadline: page.timeout }))
+                loaded.unwrap_or_else(|_| {
+                    Err(Error::Slow { url: redact_url(&page.url), deadline: page.timeout })
+                })
             }
             ended = firefox.ended() => Err(ended.into()),
         }
@@ -174,7 +167,7 @@ impl Browser {
 }
 
 /// Completes with the reason when the page stops answering.
-async fn silent(session: &fantoccini::Client, turns: &mut Turns) -> String {
+async fn silent(session: &Firefox, turns: &mut Turns) -> String {
     let millis = u64::try_from(HEARTBEAT.as_millis()).expect("a small constant");
     loop {
         let beat = session.execute_async(BEAT, vec![millis.into()]);
@@ -202,34 +195,48 @@ async fn silent(session: &fantoccini::Client, turns: &mut Turns) -> String {
     }
 }
 
-/// Waits for the document of a page that Firefox opens, and all that belongs to it.
-async fn loaded_by_itself(session: &fantoccini::Client) -> Result<Loaded, Error> {
-    loop {
-        let looked = async {
-            let shown = session.execute(ASK_LOADED, vec![]).await?;
-            if shown["address"] == NOTHING {
-                return Ok(None);
-            }
-            session.execute_async(AWAIT_LOADED, vec![]).await?;
-            session.execute(ASK_LOADED, vec![]).await.map(Some)
-        };
-        match looked.await {
-            Ok(Some(answer)) => return understood(answer),
-            // While one document follows the other a question finds nobody.
-            Ok(None) | Err(CmdError::Standard(_)) => tokio::time::sleep(LOOK).await,
-            Err(error) => return Err(Error::Silent { reason: scrub(&error.to_string()) }),
-        }
+/// Waits until one document is there with all that belongs to it, and can be filmed. Not so where
+/// there is none yet, or where another one follows meanwhile: it is asked all of it again.
+async fn is_ready(session: &Firefox, console: &mut Console, page: &Page) -> Result<bool, Error> {
+    let Some(document) = loaded(session).await? else { return Ok(false) };
+    if document.address == NOTHING {
+        return Ok(false);
     }
+    document.check_answer(page)?;
+    let Size { width, height } = page.size;
+    let view = ask(session, AWAIT_VIEW, vec![width.into(), height.into()]);
+    match tokio::time::timeout(VIEW_DEADLINE, view).await {
+        Ok(answer) => {
+            if answer?.is_none() {
+                return Ok(false);
+            }
+        }
+        Err(_) => match loaded(session).await? {
+            Some(document) => document.check_view(page)?,
+            None => return Ok(false),
+        },
+    }
+    if page.await_start_marker {
+        console.started().await;
+    }
+    // Last: a page may change its looks right before it says that it begins.
+    Ok(ask(session, AWAIT_PAINTED, vec![]).await?.is_some())
 }
 
-fn understood(answer: serde_json::Value) -> Result<Loaded, Error> {
-    serde_json::from_value(answer)
-        .map_err(|error| Error::Silent { reason: scrub(&error.to_string()) })
+async fn loaded(session: &Firefox) -> Result<Option<Loaded>, Error> {
+    let Some(answer) = ask(session, AWAIT_LOADED, vec![]).await? else { return Ok(None) };
+    let loaded = serde_json::from_value(answer);
+    loaded.map(Some).map_err(|error| Error::Silent { reason: scrub(&error.to_string()) })
 }
 
-async fn ask(session: &fantoccini::Client) -> Result<Loaded, Error> {
-    let answer = session.execute(ASK_LOADED, vec![]).await;
-    understood(answer.map_err(|error| Error::Silent { reason: scrub(&error.to_string()) })?)
+/// The page's answer; none where the question found nobody, because one document follows another:
+/// the driver says so, or nothing at all.
+async fn ask(session: &Firefox, script: &str, given: Vec<Value>) -> Result<Option<Value>, Error> {
+    match session.execute_async(script, given).await {
+        Ok(Value::Null) | Err(CmdError::Standard(_)) => Ok(None),
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) => Err(Error::Silent { reason: scrub(&error.to_string()) }),
+    }
 }
 
 impl Loaded {
@@ -250,21 +257,6 @@ impl Loaded {
             return Err(Error::View { width: self.width, height: self.height, expected });
         }
         Ok(())
-    }
-}
-
-fn not_loaded(error: CmdError, page: &Page) -> Error {
-    let url = redact_url(&page.url);
-    match error {
-        CmdError::Standard(error) if error.error() == "timeout" => {
-            Error::Slow { url, deadline: page.timeout }
-        }
-        // «Reached error page: about:neterror?e=dnsNotFound&u=…»
-        CmdError::Standard(error) if error.message.contains("about:") => {
-            let start = error.message.find("about:").unwrap_or(0);
-            Error::Load { url, reason: neterror(&error.message[start..]) }
-        }
-        error => Error::Load { url, reason: scrub(&error.to_string()) },
     }
 }
 

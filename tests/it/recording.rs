@@ -77,6 +77,16 @@ const WANDERS: &str = "<!doctype html><script>
         location = next;
     }, 300);</script>";
 
+/// Like a log-in that sends whoever comes from one site to the next: each is red, too short to be
+/// filmed, until the last, which is green.
+const FORWARDS: &str = "<!doctype html><body style='background: #c00000'><script>
+    const next = new URL(location);
+    const times = Number(next.searchParams.get('times'));
+    next.searchParams.set('times', times + 1);
+    next.hostname = next.hostname === 'localhost' ? '127.0.0.1' : 'localhost';
+    if (times === 5) document.body.style.background = '#20a060';
+    else addEventListener('load', () => setTimeout(() => location = next, 30));</script>";
+
 /// Nothing that an encoder could leave out, so that a part is soon full.
 const NOISE: &str = "<!doctype html><body style='margin: 0'>
     <canvas width=480 height=270 style='width: 100vw; height: 100vh; image-rendering: pixelated'>
@@ -174,6 +184,19 @@ async fn a_page_that_goes_elsewhere_again_and_again_is_recorded_on() {
     assert_eq!(report["end"], json!({ "stopped": "duration" }), "{report}");
     assert_eq!(report["media"], "complete", "{report}");
     Film::open(&site.object());
+}
+
+#[tokio::test]
+async fn a_page_that_forwards_is_filmed_where_it_ends_up() {
+    let site = Site::new().await;
+    let pages = Pages::serve(Answer::Html(FORWARDS)).await;
+    let mut command = site.local(&["--url", &pages.url(), "--duration", "2s"]);
+    command.args(SMALL);
+    let report = site.run(command).await.report();
+    assert_eq!(report["end"], json!({ "stopped": "duration" }), "{report}");
+    for colour in film::ends(&site.object(), 300, 150) {
+        assert!(film::is_close(colour, [0x20, 0xa0, 0x60]), "{colour:?}");
+    }
 }
 
 #[tokio::test]
