@@ -96,10 +96,10 @@ pub struct BenchArgs {
     pub arguments: Vec<std::ffi::OsString>,
 }
 
-/// How a meeting is shown, and when an empty one ends.
+/// How a meeting is shown.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Meetings")]
-pub struct MeetingPageArgs {
+pub struct LookArgs {
     /// Folder of the built meeting page
     ///
     /// Default: /usr/local/share/recorder/recording-app; ./dev names its own
@@ -139,6 +139,14 @@ pub struct MeetingPageArgs {
         default_missing_value = "true"
     )]
     pub clock: Option<String>,
+}
+
+/// How a meeting is shown, and when an empty one ends.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Meetings")]
+pub struct MeetingPageArgs {
+    #[command(flatten)]
+    pub look: LookArgs,
 
     /// Stop when everybody has left for this long
     ///
@@ -212,37 +220,8 @@ pub struct ServeArgs {
     #[arg(long, verbatim_doc_comment, value_name = "ID", help_heading = "This meeting")]
     pub meeting_id: Option<String>,
 
-    /// Folder of the built meeting page
-    ///
-    /// Default: /usr/local/share/recorder/recording-app; ./dev names its own
-    /// Variable: RECORDER_MEETING_PAGE
-    /// Example: ./recording-app/dist
-    #[arg(long, verbatim_doc_comment, value_name = "DIR", help_heading = "This meeting")]
-    pub meeting_page: Option<String>,
-
-    /// How the tiles are laid out: grid or speaker
-    ///
-    /// Default: grid
-    /// Variable: RECORDER_LAYOUT
-    /// Example: speaker
-    #[arg(long, verbatim_doc_comment, value_name = "NAME", help_heading = "This meeting")]
-    pub layout: Option<String>,
-
-    /// Header above the tiles
-    ///
-    /// Default: no header
-    /// Variable: RECORDER_TITLE
-    /// Example: --title 'Claim 4711'
-    #[arg(long, verbatim_doc_comment, value_name = "TEXT", help_heading = "This meeting")]
-    pub title: Option<String>,
-
-    /// Show the time of day in the header: true or false
-    ///
-    /// Default: false
-    /// Variable: RECORDER_CLOCK
-    /// Example: --clock=true
-    #[arg(long, verbatim_doc_comment, value_name = "BOOL", help_heading = "This meeting")]
-    pub clock: Option<String>,
+    #[command(flatten)]
+    pub look: LookArgs,
 
     #[command(flatten)]
     pub log: LogArgs,
@@ -356,8 +335,8 @@ pub struct LocalArgs {
     /// Record into a folder, through an S3 server inside of this process
     ///
     /// Needs no AWS and no credentials. The variables of the container (TASK_TYPE,
-    /// CHIME_*, RECORDING_*, AWS_REGION, RECORDER_S3_*, RECORDER_SSE_KMS_KEY) are not
-    /// read.
+    /// RECORDING_*, AWS_REGION, RECORDER_S3_*, RECORDER_SSE_KMS_KEY) are not read, but
+    /// for CHIME_MEETING_DATA and CHIME_ATTENDEE_DATA: that meeting is recorded.
     #[arg(long, verbatim_doc_comment)]
     pub local: bool,
 

@@ -9,6 +9,7 @@
 //! so that a shell set up for AWS changes nothing; but for the meeting to join,
 //! which is no matter of AWS.
 
+mod destination;
 pub mod meeting;
 mod parse;
 mod problem;
@@ -24,13 +25,14 @@ use crate::{
     capture::VideoEncoder,
     cli::{
         Cli, DoctorArgs, DurabilityArgs, HealthArgs, LogArgs, MachineArgs, MeetingPageArgs,
-        RecordingArgs, S3Args, Task, TestMeetingArgs,
+        RecordingArgs, Task, TestMeetingArgs,
     },
     logging::{Filter, Format, Logging},
     secret::{PrivateUrl, Secret},
 };
+use destination::{bucket, local_destination, refuse_output, refuse_s3_flags, s3_destination};
 pub use problem::{Problem, Problems};
-use settings::{Noted, Read, Reader};
+use settings::{Read, Reader};
 
 /// Size of the picture in a container that is told none (contract of the task).
 const CONTAINER_SIZE: Size = Size { width: 1280, height: 720 };
@@ -288,9 +290,7 @@ fn config(reader: &mut Reader<'_>, cli: Cli, now: Timestamp) -> Read<Config> {
         refuse_s3_flags(reader, &cli.s3);
         local_destination(reader, cli.local.output, key, now)
     } else {
-        if cli.local.output.is_some() {
-            reader.refuse(settings::OUTPUT.flag, "goes with --local only");
-        }
+        refuse_output(reader, &cli.local);
         s3_destination(reader, cli.s3, key)
     };
     let machine = machine(reader, cli.machine);
@@ -404,65 +404,6 @@ fn size(reader: &mut Reader<'_>, flag: Option<String>, local: bool) -> Read<Size
     Ok(Size {
         width: width?.unwrap_or(CONTAINER_SIZE.width),
         height: height?.unwrap_or(CONTAINER_SIZE.height),
-    })
-}
-
-fn local_destination(
-    reader: &mut Reader<'_>,
-    output: Option<String>,
-    key: Option<String>,
-    now: Timestamp,
-) -> Read<Destination> {
-    let dir = reader.read(output, &settings::OUTPUT, parse::path);
-    let key = reader.read(key, &settings::KEY, parse::key);
-    Ok(Destination::Local {
-        dir: dir?.unwrap_or_else(|| DEFAULT_OUTPUT.into()),
-        // In UTC, sorts by time; milliseconds keep two that start together apart.
-        key: key?.unwrap_or_else(|| now.strftime("recording-%Y%m%dT%H%M%S.%3fZ.mp4").to_string()),
-    })
-}
-
-/// Typed beside `--local` these flags are a misunderstanding, better told than ignored.
-fn refuse_s3_flags(reader: &mut Reader<'_>, args: &S3Args) {
-    for (given, setting) in [
-        (args.bucket.is_some(), &settings::BUCKET),
-        (args.region.is_some(), &settings::REGION),
-        (args.s3_endpoint.is_some(), &settings::S3_ENDPOINT),
-        (args.s3_path_style.is_some(), &settings::S3_PATH_STYLE),
-        (args.sse_kms_key.is_some(), &settings::SSE_KMS_KEY),
-    ] {
-        if given {
-            reader.refuse(setting.flag, "does not go with --local, which records into a folder");
-        }
-    }
-}
-
-fn s3_destination(reader: &mut Reader<'_>, args: S3Args, key: Option<String>) -> Read<Destination> {
-    let bucket = bucket(reader, args);
-    let key = reader.need(key, &settings::KEY, parse::key);
-    Ok(Destination::S3 { bucket: bucket?, key: key? })
-}
-
-fn bucket(reader: &mut Reader<'_>, args: S3Args) -> Read<Bucket> {
-    let name = reader.need(args.bucket, &settings::BUCKET, parse::bucket);
-    let endpoint = args.s3_endpoint.map(|url| url.expose().to_owned());
-    let endpoint = reader.read(endpoint, &settings::S3_ENDPOINT, parse::endpoint);
-    let region = reader.read(args.region, &settings::REGION, parse::region);
-    let region = match (region, &endpoint) {
-        (Ok(None), Ok(None)) => Err(reader.missing(&settings::REGION)),
-        (Ok(None), _) => Ok(ENDPOINT_REGION.to_owned()),
-        (Ok(Some(region)), _) => Ok(region),
-        (Err(Noted), _) => Err(Noted),
-    };
-    let path_style = reader.read(args.s3_path_style, &settings::S3_PATH_STYLE, parse::boolean);
-    let encryption = reader.read(args.sse_kms_key, &settings::SSE_KMS_KEY, parse::encryption);
-    let endpoint = endpoint?;
-    Ok(Bucket {
-        name: name?,
-        region: region?,
-        path_style: path_style?.unwrap_or(endpoint.is_some()),
-        endpoint,
-        encryption: encryption?,
     })
 }
 

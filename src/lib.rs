@@ -57,4 +57,6 @@ pub mod signals;
 pub mod upload;
 pub mod verify;
 #[cfg(feature = "record")]
+mod work_folder;
+#[cfg(feature = "record")]
 pub mod writer;

@@ -88,10 +88,7 @@ async fn record(
     stops: tokio::sync::mpsc::UnboundedReceiver<signals::Stop>,
 ) -> ExitCode {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "recorder");
-    let report = match run::run(config, started, stops).await {
-        Ok(report) => report,
-        Err(error) => return refuse(FAILED, &scrub(&chain(&error))),
-    };
+    let report = run::run(config, started, stops).await;
     report.log();
     let json = serde_json::to_string(&report).expect("a report is plain data");
     // Who closed stdout does not want to know; the exit code is told anyway.

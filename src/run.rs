@@ -5,29 +5,47 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use url::Url;
 
+use crate::children::sound;
 use crate::config::meeting::{Join, Meeting as MeetingSettings};
 use crate::config::{Bucket, Config, Destination, Encryption, Source};
-use crate::folder;
+use crate::error::chain;
+use crate::events::{Failure, Stage, StopReason};
 use crate::health::Health;
 use crate::logging::Format;
 use crate::meeting::{Input, Meeting};
+use crate::recording::machine::End;
 use crate::recording::report::Report;
 use crate::recording::status::StatusLine;
 use crate::recording::{self, Setup, Shown};
+use crate::secret::scrub;
 use crate::signals::Stop;
 use crate::upload::s3::{self, ClientSettings, S3Store};
 use crate::upload::store::Object;
+use crate::work_folder::Folder;
+
+/// Part of the margin that the stop ladder keeps free (`EXIT_MARGIN`).
+#[cfg(feature = "local")]
+const SERVER_PATIENCE: Duration = Duration::from_secs(1);
+
+#[cfg(feature = "local")]
+const LOCAL_BUCKET: &str = crate::local::BUCKET;
+#[cfg(not(feature = "local"))]
+const LOCAL_BUCKET: &str = "";
 
 /// Why a recording could not even begin; nothing was started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("no folder for temporary files can be made in {dir:?} (--temp-dir)")]
     TempDir { dir: std::path::PathBuf, source: std::io::Error },
+    #[error(
+        "the folder for temporary files {dir:?} cannot be used: {why}; name another with --temp-dir"
+    )]
+    Unfit { dir: std::path::PathBuf, why: String },
     #[cfg(feature = "local")]
     #[error("the recordings cannot be kept in this folder")]
     Local(#[from] crate::local::Error),
@@ -52,10 +70,41 @@ pub async fn run(
     config: &Config,
     started: Instant,
     stops: mpsc::UnboundedReceiver<Stop>,
-) -> Result<Report, Error> {
-    let dir = folder::private("recorder-", &config.temp_dir)
+) -> Report {
+    let started_at = jiff::Timestamp::now();
+    let end = match record(config, started, stops).await {
+        Ok(Some(report)) => return report,
+        Ok(None) => End::Stopped(StopReason::Signal),
+        Err(error) => End::Failed(Failure::new(Stage::Start, scrub(&chain(&error)))),
+    };
+    let (bucket, key) = match &config.destination {
+        Destination::S3 { bucket, key } => (&*bucket.name, key),
+        Destination::Local { key, .. } => (LOCAL_BUCKET, key),
+    };
+    Report::not_begun(bucket, key, started_at, end)
+}
+
+/// `None`: it was stopped before there was anything to record.
+async fn record(
+    config: &Config,
+    started: Instant,
+    mut stops: mpsc::UnboundedReceiver<Stop>,
+) -> Result<Option<Report>, Error> {
+    let dir = Folder::new("recorder-work-", &config.temp_dir)
         .map_err(|source| Error::TempDir { dir: config.temp_dir.clone(), source })?;
-    let (shown, held) = shown(&config.source, dir.path()).await?;
+    if let Some(why) = sound::unfit(dir.path()) {
+        return Err(Error::Unfit { dir: config.temp_dir.clone(), why });
+    }
+    #[cfg(feature = "local")]
+    let opened = match &config.destination {
+        Destination::S3 { .. } => None,
+        // Before a meeting is made, which takes its time.
+        Destination::Local { dir, .. } => Some(crate::local::Opened::start(dir).await?),
+    };
+    let (shown, held) = tokio::select! {
+        shown = shown(&config.source, dir.path()) => shown?,
+        Some(_) = stops.recv() => return Ok(None),
+    };
     let setup = |store| Setup {
         recording: &config.recording,
         tools: &config.tools,
@@ -74,22 +123,23 @@ pub async fn run(
             Ok(recording::run(setup(store), shown, stops).await)
         }
         #[cfg(feature = "local")]
-        Destination::Local { dir: kept, key } => {
-            let crate::local::Opened { server, client } = crate::local::Opened::start(kept).await?;
+        Destination::Local { key, .. } => {
+            let crate::local::Opened { server, client } = opened.expect("opened above");
             let object = Object { bucket: crate::local::BUCKET.into(), key: key.clone() };
             let store = S3Store::new(client, object, s3::Encryption::BucketDefault);
             let mut report = recording::run(setup(store), shown, stops).await;
             if report.object.bytes.is_some() {
                 report.object.path = Some(server.object_path(key));
             }
-            server.stop().await;
+            // Whoever still asks it for something has been told all that there is.
+            let _ = tokio::time::timeout(SERVER_PATIENCE, server.stop()).await;
             Ok(report)
         }
         #[cfg(not(feature = "local"))]
         Destination::Local { .. } => Err(Error::NoLocal),
     };
     held.end();
-    report
+    report.map(Some)
 }
 
 /// What goes on in this process for as long as it is filmed.
@@ -180,7 +230,10 @@ pub async fn serve(
     use std::io::Write;
 
     let crate::config::meeting::Serve { meeting, page, look, port, meeting_id, .. } = settings;
-    let (held, join) = crate::local::meeting::hold(meeting, *port, meeting_id.clone()).await?;
+    let (held, join) = tokio::select! {
+        held = crate::local::meeting::hold(meeting, *port, meeting_id.clone()) => held?,
+        Some(_) = stops.recv() => return Ok(()),
+    };
     let server = crate::meeting::server::Server::start(page).await?;
     let told = serde_json::json!({
         "page": crate::meeting::page_address(server.address(), &Input {

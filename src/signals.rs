@@ -22,7 +22,9 @@ pub fn listen() -> std::io::Result<mpsc::UnboundedReceiver<Stop>> {
     // SIGTERM is how ECS stops a task, SIGINT is Ctrl-C, SIGHUP a closed terminal.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
+    // A closed terminal does not end what was started with nohup.
+    let mut hang_up =
+        if is_ignored(SignalKind::hangup()) { None } else { Some(signal(SignalKind::hangup())?) };
     let (sender, receiver) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         let mut stop = Stop::Finish;
@@ -41,11 +43,25 @@ pub fn listen() -> std::io::Result<mpsc::UnboundedReceiver<Stop>> {
 async fn next(
     terminate: &mut Signal,
     interrupt: &mut Signal,
-    hang_up: &mut Signal,
+    hang_up: &mut Option<Signal>,
 ) -> &'static str {
+    let closed = async {
+        match hang_up {
+            Some(hang_up) => hang_up.recv().await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
-        _ = hang_up.recv() => "SIGHUP",
+        _ = closed => "SIGHUP",
     }
+}
+
+/// Whether the process was started with this signal ignored (`SigIgn` of `proc_pid_status(5)`).
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (kind.as_raw_value() - 1) & 1 == 1
 }

@@ -126,8 +126,9 @@ fn look_at_tracks(scanned: &Scanned, problems: &mut Vec<String>) {
             continue;
         }
         ends.push(track.time(track.end()));
-        let outside =
-            track.places().find(|place| place.offset + u64::from(place.size) > scanned.good);
+        let outside = track
+            .places()
+            .find(|place| place.offset.saturating_add(place.size.into()) > scanned.good);
         if let Some(place) = outside {
             problems.push(format!("sample {} of the {name} is not in the file", place.number));
         }
@@ -164,7 +165,7 @@ fn look_at_sync_samples(
         if sync.next_if(|&&number| number == place.number).is_none() {
             continue;
         }
-        if place.offset + u64::from(place.size) > scanned.good {
+        if place.offset.saturating_add(place.size.into()) > scanned.good {
             break;
         }
         let mut sample = vec![0; place.size as usize];

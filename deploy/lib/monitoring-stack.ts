@@ -47,6 +47,11 @@ export class MonitoringStack extends NestedStack {
       what: "A recording has ended without a whole file",
       metric: metrics.notComplete,
     });
+    alarms.watch("SweptNotComplete", {
+      section: "notComplete",
+      what: "A recording of whose end no event told has ended without a whole file",
+      metric: metrics.sweptNotComplete,
+    });
     alarms.watch("RecorderFailures", {
       section: "recorderFailures",
       what: "A recorder has ended with an exit code other than 0",
@@ -98,7 +103,12 @@ export class MonitoringStack extends NestedStack {
     this.dashboard(alarms, {
       "Starts and stops": [metrics.starts, metrics.stops],
       "Recordings under way": [metrics.open],
-      "How recordings ended": [metrics.settled, metrics.notComplete, metrics.orphans],
+      "How recordings ended": [
+        metrics.settled,
+        metrics.notComplete,
+        metrics.sweptNotComplete,
+        metrics.orphans,
+      ],
       Recorders: [metrics.recorderFailures, metrics.uploadErrors],
       "API: 95 % of calls are faster (ms)": [metrics.startLatency, metrics.stopLatency],
       "API: errors": [serverErrors, metrics.startsRefused],
@@ -140,6 +150,7 @@ function told() {
     startsRefused: of("Rejects", "start-recording", "Sum", PERIOD, "no_capacity"),
     settled: of("Settled", "recording-task-state"),
     notComplete: of("NotComplete", "recording-task-state"),
+    sweptNotComplete: of("NotComplete", "recording-sweeper"),
     open: of("OpenRecordings", "recording-sweeper", "Maximum"),
     orphans: of("OrphansRepaired", "recording-sweeper"),
     repairFailures: of("RepairFailures", "recording-sweeper"),

@@ -1,6 +1,7 @@
 /**
  * What things are called: the names that other parts of a solution may know.
- * There is one deployment in an account and region, because they are fixed.
+ * There is one deployment in an account, because they are fixed: a dashboard is of all regions,
+ * and a second stack of the end of meetings would take the first one's place.
  */
 import type { Settings } from "./settings";
 

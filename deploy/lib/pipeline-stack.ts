@@ -36,6 +36,9 @@ export class PipelineStack extends Stack {
       usePipelineRoleForActions: true,
       // The recorder's image is built when assets are published.
       dockerEnabledForSynth: false,
+      assetPublishingCodeBuildDefaults: {
+        buildEnvironment: { computeType: ComputeType.LARGE },
+      },
     });
     delivery.addStage(
       new RecorderStage(this, `${APPLICATION}-${pipeline.stageName}`, { settings, env }),

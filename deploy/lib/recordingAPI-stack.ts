@@ -1,5 +1,5 @@
 /** The API of recordings, and the Lambdas behind it. */
-import { NestedStack } from "aws-cdk-lib";
+import { Arn, ArnFormat, NestedStack } from "aws-cdk-lib";
 import { HttpMethod } from "aws-cdk-lib/aws-apigatewayv2";
 import type { IRole } from "aws-cdk-lib/aws-iam";
 import type { Construct } from "constructs";
@@ -50,7 +50,7 @@ export class RecordingApiStack extends NestedStack {
       this.anyName(props, id, {
         artefact,
         description: what,
-        environment: { ConnectInstanceId: connectInstanceId(props.settings) },
+        environment: connectInstance(props.settings),
       });
     const setUserId = connectUser(
       "SetConnectUserIdLambda",
@@ -81,7 +81,7 @@ export class RecordingApiStack extends NestedStack {
       artefact: "start-recording",
       description: "Starts recording a meeting",
       environment: {
-        ConnectInstanceId: connectInstanceId(props.settings),
+        ...connectInstance(props.settings),
         ECS_CLUSTER_ARN: props.clusterArn,
         ECS_CONTAINER_NAME: worker.containerName,
         ECS_TASK_DEFINITION_ARN: props.taskDefinitionArn,
@@ -136,9 +136,11 @@ function whereToRun(compute: Compute | undefined): Record<string, string> {
   };
 }
 
-/** The instance's ARN ends with it. */
-function connectInstanceId({ connectInstanceArn }: Settings): string {
-  const [, id] = connectInstanceArn.split("/");
-  if (id === undefined) throw new Error(`${connectInstanceArn} is not the ARN of an instance`);
-  return id;
+/** The instance may be in another region than what records its calls. */
+function connectInstance({ connectInstanceArn: arn }: Settings): Record<string, string> {
+  const { region, resourceName } = Arn.split(arn, ArnFormat.SLASH_RESOURCE_NAME);
+  if (region === undefined || resourceName === undefined) {
+    throw new Error(`${arn} is not the ARN of an instance`);
+  }
+  return { ConnectInstanceId: resourceName, ConnectInstanceRegion: region };
 }

@@ -36,12 +36,13 @@ export type Right =
   | "connectContact"
   | "userPool"
   | "play"
+  | "record"
   | "repair"
-  | "listUploads";
+  | "list";
 
 /** Who ends recordings, and who mends what nobody ended. */
 const STOPPER = ["read", "write", "findTasks", "stopTask", "remove"] as const;
-const REPAIRER = [...STOPPER, "repair", "listUploads"] as const;
+const REPAIRER = [...STOPPER, "repair", "list"] as const;
 
 export const RIGHTS = {
   "start-recording": [
@@ -65,8 +66,8 @@ export const RIGHTS = {
   "set-connect-user-id": ["connectUser", "userPool"],
   "recording-task-state": REPAIRER,
   "recording-sweeper": REPAIRER,
-  // It reads to see whether a completion succeeded whose answer was lost.
-  recorder: ["repair"],
+  // Its task shows a page that others have made, so it may not read what others have recorded.
+  recorder: ["record"],
 } as const satisfies Record<string, readonly Right[]>;
 
 export type Holder = keyof typeof RIGHTS;
@@ -154,6 +155,12 @@ function statementsOf(stack: Stack, right: Right, things: Things): PolicyStateme
         allow(["s3:GetObject"], [recordings(things)]),
         ...withKey(["kms:Decrypt"], things),
       ];
+    case "record":
+      return [
+        allow(["s3:AbortMultipartUpload", "s3:PutObject"], [recordings(things)]),
+        // S3 decrypts the parts of an upload to make one object of them.
+        ...withKey(["kms:Decrypt", "kms:GenerateDataKey"], things),
+      ];
     case "repair":
       return [
         allow(
@@ -167,10 +174,11 @@ function statementsOf(stack: Stack, right: Right, things: Things): PolicyStateme
         ),
         ...withKey(["kms:Decrypt", "kms:GenerateDataKey"], things),
       ];
-    case "listUploads":
+    case "list":
       return [
         allow(
-          ["s3:ListBucketMultipartUploads"],
+          // Who may not list is not told that an object is not there, but that it is forbidden.
+          ["s3:ListBucket", "s3:ListBucketMultipartUploads"],
           [`arn:${stack.partition}:s3:::${need(things, "bucketName")}`],
         ),
       ];

@@ -45,6 +45,24 @@ test("every alarm tells its topic, and that it is over; the address is subscribe
   expect(topics).toHaveLength(2);
 });
 
+test("every topic takes what the account's own alarms tell", () => {
+  const policies = product.all("AWS::SNS::TopicPolicy");
+  expect(policies).toHaveLength(2);
+  for (const { properties } of policies) {
+    const [topic] = list(properties["Topics"] ?? null);
+    const allowed = list(at(properties, "PolicyDocument", "Statement")).filter(
+      (statement) => at(statement, "Effect") === "Allow",
+    );
+    expect(allowed).toHaveLength(1);
+    expect(allowed[0]).toMatchObject({
+      Action: "sns:Publish",
+      Condition: { StringEquals: { "aws:SourceAccount": "111122223333" } },
+      Principal: { Service: "cloudwatch.amazonaws.com" },
+      Resource: topic,
+    });
+  }
+});
+
 describe("every Lambda is watched for", () => {
   const functions = product.all("AWS::Lambda::Function").map(({ path }) => path);
 
@@ -70,6 +88,7 @@ describe("the metrics are those that are told:", () => {
 
   test.each([
     ["NotComplete", "api-lambdas/recording-task-state/src/handler.rs", '"NotComplete"'],
+    ["NotComplete", "api-lambdas/recording-sweeper/src/handler.rs", '"NotComplete"'],
     ["OrphansRepaired", "api-lambdas/recording-sweeper/src/handler.rs", '"OrphansRepaired"'],
     ["RepairFailures", "api-lambdas/recording-sweeper/src/handler.rs", '"RepairFailures"'],
     ["OpenRecordings", "api-lambdas/recording-sweeper/src/handler.rs", '"OpenRecordings"'],

@@ -56,7 +56,11 @@ const MEANING = {
     `s3:ListMultipartUploadParts on ${BUCKET}/RECORDINGS/*`,
     `s3:PutObject on ${BUCKET}/RECORDINGS/*`,
   ],
-  UPLOADS: [`s3:ListBucketMultipartUploads on ${BUCKET}`],
+  RECORD: [
+    `s3:AbortMultipartUpload on ${BUCKET}/RECORDINGS/*`,
+    `s3:PutObject on ${BUCKET}/RECORDINGS/*`,
+  ],
+  UPLOADS: [`s3:ListBucket on ${BUCKET}`, `s3:ListBucketMultipartUploads on ${BUCKET}`],
 } as const;
 
 interface Expected {
@@ -141,7 +145,7 @@ describe("may do what the table says, and nothing more:", () => {
   });
 
   test("the recorder", () => {
-    expect(rights(product, "Recording/Task/TaskRole")).toEqual([...MEANING.REPAIR].sort());
+    expect(rights(product, "Recording/Task/TaskRole")).toEqual([...MEANING.RECORD].sort());
   });
 
   test("ECS for a task", () => {

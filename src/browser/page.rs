@@ -170,7 +170,10 @@ impl Browser {
 async fn silent(session: &Firefox, turns: &mut Turns) -> String {
     let millis = u64::try_from(HEARTBEAT.as_millis()).expect("a small constant");
     loop {
-        let beat = session.execute_async(BEAT, vec![millis.into()]);
+        let beat = async {
+            turns.come_back(session).await?;
+            session.execute_async(BEAT, vec![millis.into()]).await
+        };
         match tokio::time::timeout(HEARTBEAT + HEARTBEAT_DEADLINE, beat).await {
             Ok(Ok(answer)) if answer["isCrashed"] == true => return CRASHED.into(),
             Ok(Ok(answer)) => {

@@ -47,6 +47,8 @@ pub(super) struct Turns {
     films: Option<watch::Sender<Films>>,
     judder: Judder,
     rate: u32,
+    /// The driver may be asking the browser itself, not the page.
+    is_lost: bool,
 }
 
 /// Where the turns are after so many moves, in parts of the time between two: as far as can be
@@ -65,7 +67,16 @@ fn moving(moves: u32) -> Duration {
 impl Turns {
     pub(super) fn of(page: &Page) -> Self {
         let (films, rate) = (page.films.clone(), page.frame_rate);
-        Self { films, judder: Judder::default(), rate }
+        Self { films, judder: Judder::default(), rate, is_lost: false }
+    }
+
+    /// Before each question to the page, which it would not get.
+    pub(super) async fn come_back(&mut self, session: &fantoccini::Client) -> Result<(), CmdError> {
+        if self.is_lost {
+            session.issue_cmd(Context("content")).await?;
+            self.is_lost = false;
+        }
+        Ok(())
     }
 
     /// With each answer of the page: how many pictures each film has `dropped` since the last
@@ -79,8 +90,12 @@ impl Turns {
         let wait = moving(films.borrow().moves);
         films.send_modify(|films| films.moves = films.moves.saturating_add(1));
         tracing::info!("a film of the page judders: the browser's turns are moved");
+        self.is_lost = true;
         let failed = match tokio::time::timeout(DEADLINE, self.move_for(wait, session)).await {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) => {
+                self.is_lost = false;
+                return;
+            }
             Ok(Err(error)) => scrub(&error.to_string()),
             Err(elapsed) => elapsed.to_string(),
         };

@@ -9,12 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::process::{Child, Error, Spec};
 use crate::config::{Size, Tools};
-use crate::folder;
+use crate::work_folder::Folder;
 
 /// Xvfb accepts clients within 0.2 s on an idle machine; a busy one gets fifty
 /// times as long.
@@ -33,7 +32,7 @@ pub struct Display {
     child: Child,
     name: String,
     /// Where Xvfb keeps its frame buffer.
-    folder: TempDir,
+    folder: Folder,
 }
 
 impl Display {
@@ -113,11 +112,11 @@ impl Display {
 }
 
 /// In `memory`, a folder of a file system there, if that has room; else under `dir`.
-fn folder(memory: &Path, dir: &Path) -> io::Result<TempDir> {
+fn folder(memory: &Path, dir: &Path) -> io::Result<Folder> {
     let is_roomy =
         rustix::fs::statvfs(memory).is_ok_and(|stat| stat.f_bavail * stat.f_frsize >= ROOM);
-    let in_memory = is_roomy.then(|| folder::private("recorder-screen-", memory).ok()).flatten();
-    in_memory.map_or_else(|| folder::private("screen-", dir), Ok)
+    let in_memory = is_roomy.then(|| Folder::new("recorder-screen-", memory).ok()).flatten();
+    in_memory.map_or_else(|| Folder::new("screen-", dir), Ok)
 }
 
 #[cfg(test)]

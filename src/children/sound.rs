@@ -5,6 +5,7 @@
 //! server of the machine is touched. Without the default modules nothing ever
 //! suspends the sink: an idle sink that sleeps is a silent recording.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +23,12 @@ const RETRY: Duration = Duration::from_millis(10);
 pub(crate) const MEND: &str =
     "install it (Debian: apt-get install pulseaudio) or name it with --pulseaudio";
 
+/// In the folder of a recording, whose longest socket it is.
+const SOCKET: &str = "pulse.socket";
+/// What the kernel takes as the address of a socket, the closing zero included
+/// (unix(7), `sun_path`).
+const SOCKET_ADDRESS: usize = 108;
+
 const SINK: &str = "recorder";
 /// One rate from the page's mixer to the encoder, so that nothing resamples.
 pub const SAMPLE_RATE: u32 = 48_000;
@@ -36,7 +43,7 @@ impl Sound {
     /// Starts the server with its socket and state under `dir`, and waits until
     /// it accepts clients.
     pub async fn start(tools: &Tools, dir: &Path) -> Result<Self, Error> {
-        let socket = dir.join("pulse.socket");
+        let socket = dir.join(SOCKET);
         let mut child = Child::spawn(
             &Spec {
                 name: "PulseAudio",
@@ -111,9 +118,32 @@ impl Sound {
     }
 }
 
+/// Why the sound server cannot have its socket in the folder, if it cannot.
+pub(crate) fn unfit(dir: &Path) -> Option<String> {
+    let socket = dir.join(SOCKET);
+    let bytes = socket.as_os_str().as_bytes();
+    let over = (bytes.len() + 1).saturating_sub(SOCKET_ADDRESS);
+    if over > 0 {
+        return Some(format!("it is {over} bytes too long for the address of a socket"));
+    }
+    // Its arguments, and what it tells its clients, are lists.
+    let is_list = bytes.iter().any(u8::is_ascii_whitespace);
+    is_list.then(|| "PulseAudio takes no path with a space".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_may_be_too_long_or_have_a_space() {
+        let fits = "/tmp/".to_owned() + &"a".repeat(89);
+        assert_eq!(unfit(Path::new(&fits)), None);
+        for (dir, why) in [(fits + "a", "1 bytes too long"), ("/tmp/my films".into(), "a space")] {
+            let told = unfit(Path::new(&dir)).unwrap_or_default();
+            assert!(told.contains(why), "{dir}: {told:?}");
+        }
+    }
 
     #[tokio::test]
     async fn the_sink_never_plays_far_ahead() {

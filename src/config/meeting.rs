@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::settings::{self, Read, Reader};
 use super::{Logging, parse};
-use crate::cli::{MeetingPageArgs, ServeArgs, TestMeetingArgs};
+use crate::cli::{LookArgs, MeetingPageArgs, ServeArgs, TestMeetingArgs};
 use crate::logging::Filter;
 use crate::meeting::watch::Rules;
 use crate::meeting::{Layout, Look};
@@ -18,6 +18,8 @@ use crate::secret::Secret;
 const DEFAULT_PAGE: &str = "/usr/local/share/recorder/recording-app";
 
 /// A meeting that everybody has left: long enough for a lift or a tunnel.
+/// As long as Chime holds a meeting.
+const LONGEST_PATIENCE: Duration = Duration::from_hours(24);
 const DEFAULT_EMPTY: Duration = Duration::from_mins(2);
 
 /// A meeting that nobody has entered yet: people come late.
@@ -79,34 +81,29 @@ pub struct Serve {
 }
 
 pub(super) fn page(reader: &mut Reader<'_>, args: MeetingPageArgs) -> Read<Meeting> {
-    let page = page_folder(reader, args.meeting_page);
-    let look = look(reader, args.layout, args.title, args.clock);
-    let empty = reader.read(args.empty_timeout, &settings::EMPTY_TIMEOUT, parse::duration);
-    let nobody = reader.read(args.waiting_timeout, &settings::WAITING_TIMEOUT, parse::duration);
+    let shown = look(reader, args.look);
+    let patience = |text: &str| parse::duration(text).filter(|length| *length <= LONGEST_PATIENCE);
+    let empty = reader.read(args.empty_timeout, &settings::EMPTY_TIMEOUT, patience);
+    let nobody = reader.read(args.waiting_timeout, &settings::WAITING_TIMEOUT, patience);
     let rules =
         Rules { empty: empty?.unwrap_or(DEFAULT_EMPTY), nobody: nobody?.unwrap_or(DEFAULT_NOBODY) };
-    Ok(Meeting { page: page?, look: look?, rules })
+    let (page, look) = shown?;
+    Ok(Meeting { page, look, rules })
 }
 
-fn page_folder(reader: &mut Reader<'_>, flag: Option<String>) -> Read<PathBuf> {
-    let page = reader.read(flag, &settings::MEETING_PAGE, parse::path)?;
-    Ok(page.unwrap_or_else(|| DEFAULT_PAGE.into()))
-}
-
-fn look(
-    reader: &mut Reader<'_>,
-    layout: Option<String>,
-    title: Option<String>,
-    clock: Option<String>,
-) -> Read<Look> {
-    let layout = reader.read(layout, &settings::LAYOUT, |text| match text {
+/// The folder of the page, and how it looks.
+fn look(reader: &mut Reader<'_>, args: LookArgs) -> Read<(PathBuf, Look)> {
+    let page = reader.read(args.meeting_page, &settings::MEETING_PAGE, parse::path);
+    let layout = reader.read(args.layout, &settings::LAYOUT, |text| match text {
         "grid" => Some(Layout::Grid),
         "speaker" => Some(Layout::Speaker),
         _ => None,
     });
-    let title = reader.read(title, &settings::TITLE, parse::title);
-    let clock = reader.read(clock, &settings::CLOCK, parse::boolean);
-    Ok(Look { layout: layout?.unwrap_or_default(), title: title?, clock: clock?.unwrap_or(false) })
+    let title = reader.read(args.title, &settings::TITLE, parse::title);
+    let clock = reader.read(args.clock, &settings::CLOCK, parse::boolean);
+    let look =
+        Look { layout: layout?.unwrap_or_default(), title: title?, clock: clock?.unwrap_or(false) };
+    Ok((page?.unwrap_or_else(|| DEFAULT_PAGE.into()), look))
 }
 
 /// `None` when no meeting is named.
@@ -169,15 +166,16 @@ fn cache(reader: &mut Reader<'_>) -> Read<PathBuf> {
 
 pub(super) fn serve(reader: &mut Reader<'_>, args: ServeArgs) -> Read<Serve> {
     let meeting = test_meeting(reader, args.meeting);
-    let page = page_folder(reader, args.meeting_page);
-    let look = look(reader, args.layout, args.title, args.clock);
-    let port = reader.read(args.port, &settings::PORT, |text| text.parse().ok());
+    let shown = look(reader, args.look);
+    let port = reader
+        .read(args.port, &settings::PORT, |text| text.parse().ok().filter(|port: &u16| *port > 0));
     let meeting_id = reader.read(args.meeting_id, &settings::MEETING_ID, parse::meeting_id);
     let logging = super::logging(reader, args.log, Filter::default());
+    let (page, look) = shown?;
     Ok(Serve {
         meeting: meeting?,
-        page: page?,
-        look: look?,
+        page,
+        look,
         port: port?,
         meeting_id: meeting_id?,
         logging: logging?,

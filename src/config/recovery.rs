@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::destination::{bucket, refuse_output, refuse_s3_flags};
 use super::settings::{self, Read, Reader};
-use super::{Bucket, DEFAULT_OUTPUT, Logging, bucket, logging, parse, refuse_s3_flags};
+use super::{Bucket, DEFAULT_OUTPUT, Logging, logging, parse};
 use crate::cli::{RecoverArgs, VerifyArgs};
 use crate::logging::Filter;
 
@@ -77,6 +78,7 @@ pub(super) fn recover(reader: &mut Reader<'_>, args: RecoverArgs) -> Read<Recove
         let dir = reader.read(args.local.output, &settings::OUTPUT, parse::path);
         dir.map(|dir| Place::Local(dir.unwrap_or_else(|| DEFAULT_OUTPUT.into())))
     } else {
+        refuse_output(reader, &args.local);
         bucket(reader, args.s3).map(Place::S3)
     };
     // Its answer stands on stdout; what warns on the way is no part of it.

@@ -15,6 +15,7 @@ const TASK_TYPE: &str = "TASK_TYPE";
 const PRE_WARM: &str = "PRE_WARM";
 
 const LENGTH: &str = "a length of time with units";
+const PATIENCE: &str = "a length of time with units, at most 24h";
 const PROGRAM: &str = "the name or the path of a program";
 const FOLDER: &str = "a folder";
 const BYTES: &str = "a number of bytes: a whole number, or one with K, M or G behind it";
@@ -103,9 +104,9 @@ pub(super) const TITLE: Setting =
 pub(super) const CLOCK: Setting =
     Setting::new("--clock", "RECORDER_CLOCK", "true or false", "true");
 pub(super) const EMPTY_TIMEOUT: Setting =
-    Setting::new("--empty-timeout", "RECORDER_EMPTY_TIMEOUT", LENGTH, "2m");
+    Setting::new("--empty-timeout", "RECORDER_EMPTY_TIMEOUT", PATIENCE, "2m");
 pub(super) const WAITING_TIMEOUT: Setting =
-    Setting::new("--waiting-timeout", "RECORDER_WAITING_TIMEOUT", LENGTH, "10m");
+    Setting::new("--waiting-timeout", "RECORDER_WAITING_TIMEOUT", PATIENCE, "10m");
 pub(super) const PARTICIPANTS: Setting =
     Setting::new("--participants", "", "a whole number from 0 to 25", "4");
 pub(super) const SCENARIO: Setting = Setting::new("--scenario", "", "a file", "call.toml");
@@ -126,6 +127,15 @@ pub(super) const BUCKET: Setting = Setting::new(
     "RECORDING_BUCKET_NAME",
     "the name of a bucket: 3 to 63 lower-case letters, digits, hyphens and dots",
     "my-recordings",
+)
+.of_container();
+/// With `--local`.
+pub(super) const FILE: Setting = Setting::new(
+    "--key",
+    "RECORDING_FILE_NAME",
+    "the name of a file in the folder, as a path: at most 1024 bytes and 255 for each part, \
+     no empty part, no '.' or '..', none that begins with .uploads, no control characters",
+    "2026/11/22/call.mp4",
 )
 .of_container();
 pub(super) const KEY: Setting = Setting::new(

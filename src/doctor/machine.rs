@@ -1,12 +1,12 @@
 //! The machine itself: processors, memory, shared memory, temporary folder.
 
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use tempfile::TempDir;
 
 use super::finding::{Finding, Least, size};
+use crate::children::sound;
 use crate::folder;
 
 const MIB: u64 = 1024 * 1024;
@@ -21,12 +21,6 @@ const MEMORY: Least = Least { wanted: 2 * GIB, needed: 0 };
 const SHARED_MEMORY: Least = Least { wanted: GIB, needed: 256 * MIB };
 /// The profile of the browser.
 const TEMP_SPACE: Least = Least { wanted: GIB, needed: 64 * MIB };
-
-/// What the kernel takes as the address of a socket, the closing zero included
-/// (unix(7), `sun_path`).
-const SOCKET_ADDRESS: usize = 108;
-/// The longest name of a socket below the folder of a recording.
-const SOCKET_NAME: &str = "pulse.socket";
 
 /// The processors this process may use: affinity and the quota of its container.
 pub(super) fn processors() -> Finding {
@@ -99,11 +93,9 @@ pub(super) fn temp_dir(parent: &Path) -> (Option<TempDir>, Finding) {
             return (None, Finding::problem(name, found, mend));
         }
     };
-    let length = dir.path().join(SOCKET_NAME).as_os_str().as_bytes().len() + 1;
-    if length > SOCKET_ADDRESS {
-        let over = length - SOCKET_ADDRESS;
-        let found = format!("{place} is {over} bytes too long for the address of a socket");
-        return (None, Finding::problem(name, found, "name a shorter one with --temp-dir"));
+    if let Some(why) = sound::unfit(dir.path()) {
+        let found = format!("{place} cannot be used: {why}");
+        return (None, Finding::problem(name, found, "name another with --temp-dir"));
     }
     let found = format!("{place}, {} free", size(free));
     (

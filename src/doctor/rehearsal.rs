@@ -22,6 +22,7 @@ use crate::error::chain;
 use crate::events::Event;
 use crate::media::Track;
 use crate::phases::Phases;
+use crate::recording;
 use crate::secret::scrub;
 
 const SIZE: Size = Size { width: 1280, height: 720 };
@@ -164,8 +165,7 @@ async fn film(display: &Display, sound: &Sound) -> Finding {
         size: SIZE,
         fps: FPS,
         encoder: VideoEncoder::X264,
-        threads: std::thread::available_parallelism()
-            .map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX)),
+        threads: recording::threads(FPS),
     };
     let (sender, events) = mpsc::unbounded_channel();
     let (capture, media) = match blocking(move || Capture::prepare(&settings, sender, None)).await {

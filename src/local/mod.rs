@@ -51,6 +51,11 @@ pub const BUCKET: &str = "recordings";
 /// second: what is recorded if nobody names a page.
 pub const TEST_PAGE: &str = include_str!("testpage.html");
 
+/// Whether an object of this key can be a file here.
+pub(crate) fn is_key(key: &str) -> bool {
+    key::relative_path(key).is_ok()
+}
+
 /// How long to wait when no connection can be accepted, which happens when the
 /// process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

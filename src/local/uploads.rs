@@ -159,8 +159,13 @@ impl Store {
     pub(super) fn uploads(&self) -> Result<Vec<Upload>> {
         let mut uploads = Vec::new();
         for entry in fs::read_dir(self.uploads_dir()?)? {
-            if let Some(id) = entry?.file_name().to_str() {
-                uploads.extend(self.find_upload(id)?);
+            let name = entry?.file_name();
+            let Some(id) = name.to_str() else { continue };
+            match self.find_upload(id) {
+                Ok(found) => uploads.extend(found),
+                // Such as one whose description a power failure left empty: no reason to lose sight
+                // of the others.
+                Err(error) => tracing::warn!(upload = id, %error, "an upload cannot be read"),
             }
         }
         uploads.sort_by(|a, b| (a.key(), &a.id).cmp(&(b.key(), &b.id)));

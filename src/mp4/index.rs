@@ -163,7 +163,8 @@ impl TrackIndex {
             let places: Vec<Place> = samples
                 .map(|(number, size)| {
                     let place = Place { number, offset, size };
-                    offset += u64::from(size);
+                    // A file that is not ours may name any offset.
+                    offset = offset.saturating_add(size.into());
                     place
                 })
                 .collect();

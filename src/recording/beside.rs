@@ -15,8 +15,8 @@ use crate::upload::store::PartStore;
 
 const REPORT: &str = "application/json";
 
-/// Part of the margin that the stop ladder keeps free.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// For each of two. Part of the margin that the stop ladder keeps free (`EXIT_MARGIN`).
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Stores both, and has the report tell which of them are there.
 pub(super) async fn store<S: PartStore>(

@@ -58,10 +58,6 @@ pub const STOP_TIMEOUT: Duration = Duration::from_mins(2);
 /// What is kept free of [`STOP_TIMEOUT`] for storing the report and leaving.
 pub const EXIT_MARGIN: Duration = Duration::from_secs(10);
 
-/// How long a recording may be if nobody says otherwise. Longer than any shift,
-/// so it only ends recordings that everybody has forgotten.
-pub const DEFAULT_MAX_DURATION: Duration = Duration::from_hours(12);
-
 /// What a recording is allowed to take.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
@@ -97,6 +93,12 @@ impl Budgets {
         // Firefox answers within a second; after that nothing is worth waiting for.
         close: Duration::from_secs(5),
     };
+
+    /// For a page that may take so long to open, and once more to join a meeting.
+    #[must_use]
+    pub fn with_page_timeout(self, page_timeout: Duration) -> Self {
+        Self { start: self.start.max(page_timeout.saturating_mul(2)), ..self }
+    }
 
     /// The longest way from a stop to the end.
     pub const fn total(&self) -> Duration {

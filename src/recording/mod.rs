@@ -111,7 +111,7 @@ pub async fn run<S: PartStore>(
         machine::Config {
             duration: setup.recording.duration,
             max_duration: setup.recording.max_duration,
-            budgets: Budgets::DEFAULT,
+            budgets: Budgets::DEFAULT.with_page_timeout(setup.recording.page_timeout),
         },
         now,
     );
@@ -157,11 +157,13 @@ pub async fn run<S: PartStore>(
         }
     }
     setup.status.clear();
-    // What they write to is cleared away next.
-    dropped_are_gone(Budgets::DEFAULT.close).await;
     let outcome = machine.outcome().expect("a machine without a deadline is done");
     let (mut report, chapters) = driver.report(&setup, outcome).await;
-    beside::store(&*setup.store, &mut report, chapters).await;
+    tokio::join!(
+        // What they write to is cleared away next.
+        dropped_are_gone(Budgets::DEFAULT.close),
+        beside::store(&*setup.store, &mut report, chapters),
+    );
     report
 }
 
@@ -339,20 +341,26 @@ impl<S: PartStore> Driver<S> {
             if let Some(capture) = capture {
                 preparing::clear_capture(capture).await;
             }
-            let written = match writer {
-                // A completed upload is past both.
-                Some(writer) if abort => writer.abort().await,
-                Some(writer) => writer.leave().await,
-                None => Written::default(),
+            let write = async {
+                let written = match writer {
+                    // A completed upload is past both.
+                    Some(writer) if abort => writer.abort().await,
+                    Some(writer) => writer.leave().await,
+                    None => Written::default(),
+                };
+                // Nobody listens where the process has to leave.
+                let _ = left.send(written);
             };
-            // Nobody listens where the process has to leave.
-            let _ = left.send(written);
-            if let Some(preparing) = preparing {
-                preparing.clear().await;
-            }
-            if let Some(keeper) = keeper {
-                keeper.clear().await;
-            }
+            // At once: what is written may take all the time that there is.
+            let clear = async {
+                if let Some(preparing) = preparing {
+                    preparing.clear().await;
+                }
+                if let Some(keeper) = keeper {
+                    keeper.clear().await;
+                }
+            };
+            tokio::join!(write, clear);
             // The recording is over when nobody listens any more.
             let _ = events.send(Event::Closed);
         }));
@@ -473,9 +481,9 @@ impl<S: PartStore> Driver<S> {
     }
 }
 
-/// The encoder's, by the processors that this process may use: a container's quota makes them
+/// Threads of the encoder, by the processors that this process may use: a container's quota makes them
 /// fewer than the host has.
-fn threads(fps: u32) -> u32 {
+pub(crate) fn threads(fps: u32) -> u32 {
     let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     capture::threads(fps, u32::try_from(count).unwrap_or(1))
 }

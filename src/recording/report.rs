@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::machine::{End, Media, Outcome, Problem};
+use super::machine::{DeadlineReason, End, Media, Outcome, Problem};
 use crate::browser::Films;
 use crate::capture::Pictures;
 use crate::children::usage::Usage;
@@ -130,6 +130,32 @@ pub struct Upload {
 }
 
 impl Report {
+    /// Of a recording that ended before anything was begun.
+    #[must_use]
+    pub fn not_begun(bucket: &str, key: &str, started_at: jiff::Timestamp, end: End) -> Self {
+        let outcome = Outcome { end, media: Media::Nothing, problems: Vec::new() };
+        Self {
+            version: VERSION,
+            recorder: env!("CARGO_PKG_VERSION"),
+            blame: blame(&outcome),
+            exit_code: outcome.exit_code(),
+            outcome,
+            object: Object { bucket: bucket.into(), key: key.into(), ..Object::default() },
+            duration_seconds: 0.0,
+            times: Times {
+                started_at: instant(started_at),
+                ended_at: instant(jiff::Timestamp::now()),
+                ..Times::default()
+            },
+            pictures: Pictures::default(),
+            films: None,
+            sound: Sound::default(),
+            upload: Upload::default(),
+            meeting: None,
+            usage: BTreeMap::new(),
+        }
+    }
+
     /// The end of the log: where the recording is, or why there is none.
     pub fn log(&self) {
         let Object { bucket, key, path, upload_id, parts, spool, .. } = &self.object;
@@ -212,6 +238,8 @@ pub(super) fn blame(outcome: &Outcome) -> Option<Blame> {
     }
     let failed = |problem: &Problem| match problem {
         Problem::Failed(failure) => Some(failure.blame()),
+        // All media was with the upload by then.
+        Problem::Deadline(DeadlineReason::Finish) => Some(Blame::Destination),
         Problem::Deadline(_) | Problem::Forced => None,
     };
     outcome.problems.iter().find_map(failed).filter(|_| outcome.media == Media::UploadOpen)

@@ -28,6 +28,9 @@ pub async fn run_recover(settings: &Recover) -> ExitCode {
             recover_in(&Bucket::new(client, &bucket.name), settings, None).await
         }
         #[cfg(feature = "local")]
+        // A server would make it, and find nothing to recover there.
+        Place::Local(dir) if !dir.is_dir() => refuse(&Error::NoFolder(dir.clone())),
+        #[cfg(feature = "local")]
         Place::Local(dir) => {
             let opened = crate::local::Opened::start(dir).await;
             match opened {

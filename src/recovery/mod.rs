@@ -122,6 +122,10 @@ pub enum Error {
         dir.display()
     )]
     Late { object: Object, upload: String, dir: PathBuf },
+    #[error("what is in {} belongs into the bucket {theirs:?}, not into {ours:?}: say --bucket {theirs}", dir.display())]
+    Elsewhere { dir: PathBuf, theirs: String, ours: String },
+    #[error("there is no folder {} to recover in: name it with --output", .0.display())]
+    NoFolder(PathBuf),
     #[error("whether its recorder is alive cannot be told")]
     Held(#[source] std::io::Error),
 }
@@ -160,7 +164,12 @@ pub async fn recover(
 /// Recovers what a recorder left on disk together with what it had stored. The
 /// folder can be removed after that. With `replace` it takes the place of an object that is there.
 pub async fn recover_spool(bucket: &Bucket, dir: &Path, replace: bool) -> Result<Recovered, Error> {
-    let Manifest { key, upload_id: id, .. } = Manifest::read(dir).map_err(Error::Spool)?;
+    let manifest = Manifest::read(dir).map_err(Error::Spool)?;
+    let Manifest { bucket: theirs, key, upload_id: id, .. } = manifest;
+    let ours = bucket.object(&key).bucket;
+    if theirs != ours {
+        return Err(Error::Elsewhere { dir: dir.to_owned(), theirs, ours });
+    }
     let upload = OpenUpload { key, id, initiated: None };
     let rules = Rules { older_than: Duration::ZERO, force: replace, held_in: None };
     recover_upload(bucket, &upload, Some(dir), &rules).await

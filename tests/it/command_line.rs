@@ -157,3 +157,31 @@ fn container(site: &Site, server: &Server, pages: &Pages) -> Command {
 fn joined(id: &str) -> String {
     BASE64_STANDARD.encode(json!({ id: "1234", "JoinToken": TOKEN }).to_string())
 }
+
+#[tokio::test]
+async fn nothing_is_recovered_where_nothing_is() {
+    let site = Site::new().await;
+    let missing = site.path("no-such-folder");
+    let mut command = site.recorder(&["recover", "--local", "--all", "--output"]);
+    command.arg(&missing);
+    let ended = site.run(command).await;
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+    assert!(ended.log.contains("no-such-folder"), "{}", ended.log);
+    assert!(!missing.exists());
+    // Nor is it looked for in the bucket of the environment.
+    let mut command = site.recorder(&["recover", "--all", "--output", "films"]);
+    command.env("RECORDING_BUCKET_NAME", BUCKET).env("AWS_REGION", "eu-central-1");
+    let ended = site.run(command).await;
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.log);
+    assert!(ended.log.contains("--output"), "{}", ended.log);
+}
+
+#[tokio::test]
+async fn a_name_that_no_file_can_have_is_refused_before_anything_is_started() {
+    let site = Site::new().await;
+    for key in ["a//b.mp4", ".uploads/a.mp4"] {
+        let ended = site.run(site.local(&["--key", key])).await;
+        assert_eq!(ended.status.code(), Some(2), "{key}: {}", ended.log);
+        assert!(ended.log.contains("--key"), "{}", ended.log);
+    }
+}

@@ -205,7 +205,12 @@ async fn a_killed_recorder_loses_what_was_not_checkpointed_and_no_more() {
     // The folder of temporary files of a killed process stays.
     site.clear_tmp();
 
+    // Nor does one whose description was not written stand in the way.
+    let broken = site.output().join(".uploads").join("x".repeat(32));
+    std::fs::create_dir(&broken).unwrap();
+    std::fs::write(broken.join("upload.json"), "").unwrap();
     let ended = site.run(recover(&["--all"])).await;
+    std::fs::remove_dir_all(&broken).unwrap();
     let told: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!((ended.status.code(), &told["outcome"]), (Some(0), &"recovered".into()), "{told}");
     assert!(site.open_uploads().is_empty());
@@ -316,6 +321,13 @@ async fn a_stop_while_the_store_is_away_keeps_the_film_on_disk() {
     };
     let recover = async |spool: &Path| site.beside(command(spool)).await;
     proxy.set(Weather::Fine);
+    // Of another bucket nobody can say what became of it.
+    let elsewhere = ["recover", "--spool", spool, "--bucket", "another-bucket", "--region", "r"];
+    let mut elsewhere = site.recorder(&elsewhere);
+    elsewhere.args(["--s3-endpoint", &proxy.endpoint]);
+    let ended = site.beside(elsewhere).await;
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+    assert!(ended.log.contains("--bucket recordings"), "{}", ended.log);
     // A folder of which nothing was sent when the upload was completed.
     let late = site.path("late");
     std::fs::create_dir(&late).unwrap();

@@ -338,6 +338,10 @@ async fn a_meeting_that_is_not_there_is_refused_with_its_reason() {
     let ended = site.run(command).await;
     assert_eq!(ended.status.code(), Some(1));
     assert!(ended.log.contains("npm run build"), "{}", ended.log);
+    // Whoever counts reports hears of it.
+    let report = ended.report();
+    assert_eq!((&report["media"], &report["blame"]), (&json!("nothing"), &json!("recorder")));
+    assert_eq!(report["end"]["failed"]["stage"], "start", "{report}");
 
     let ended = site.run(site.local(&["--scenario", "/no/such/file.toml"])).await;
     assert_eq!(ended.status.code(), Some(1));
@@ -463,4 +467,19 @@ async fn where_processors_are_short_no_picture_is_received_that_is_larger_than_i
     until("the usual ones again", || all(1280)).await;
     browser.kill().await.unwrap();
     server.stop();
+}
+
+#[tokio::test]
+async fn a_meeting_that_is_being_prepared_is_stopped_at_once() {
+    let site = Site::new().await;
+    let mut command = site.local(&["--participants", "25"]);
+    // Where it has to make all that they show and say.
+    command.env("XDG_CACHE_HOME", site.path("cache"));
+    let mut recorder = site.start(command);
+    recorder.logged(r#""message":"recorder""#).await;
+    recorder.signal(Signal::INT);
+    let ended = recorder.ended().await;
+    let report = ended.report();
+    assert_eq!(report["end"], json!({ "stopped": "signal" }), "{report}");
+    assert_eq!((&report["media"], &report["times"]["phases"]), (&json!("nothing"), &json!([])));
 }

@@ -271,6 +271,19 @@ async fn a_signal_ends_a_recording_and_the_file_is_complete() {
 }
 
 #[tokio::test]
+async fn a_closed_terminal_does_not_end_what_was_started_with_nohup() {
+    let site = Site::new().await;
+    let mut command = site.program("nohup");
+    command.arg(env!("CARGO_BIN_EXE_recorder")).args(["--local", "--output"]).arg(site.output());
+    command.args(["--duration", "3s"]).args(SMALL);
+    let mut recorder = site.start(command);
+    recorder.logged(RECORDING).await;
+    recorder.signal(Signal::HUP);
+    let report = recorder.ended().await.report();
+    assert_eq!(report["end"], json!({ "stopped": "duration" }), "{report}");
+}
+
+#[tokio::test]
 async fn a_second_signal_hurries_and_what_was_recorded_is_kept() {
     let site = Site::new().await;
     let mut command = site.local(&[]);

@@ -68,7 +68,6 @@ pub fn a_task() -> Task {
         started_by: a_recording().recording_id.started_by(),
         last_status: "RUNNING".into(),
         desired_status: "RUNNING".into(),
-        stop_code: None,
         stopped_reason: None,
         exit_code: None,
         created_at: Some(now()),
@@ -384,12 +383,15 @@ impl Tasks for Fake {
         Ok(state.tasks.values().filter(|task| !task.is_dead()).cloned().collect())
     }
 
-    async fn pre_warm(&self, _: &str, ec2_instance: &str) -> Answer<String> {
+    async fn pre_warm(&self, _: &str, ec2_instance: &str) -> Answer<Option<String>> {
         let mut state = self.act(ECS, "pre_warm")?;
+        if state.refuses.is_some() {
+            return Ok(None);
+        }
         let task = Task { started_by: format!("PreWarm-{ec2_instance}"), ..a_task() };
         let arn = task.arn.clone();
         state.tasks.insert(arn.clone(), task);
-        Ok(arn)
+        Ok(Some(arn))
     }
 
     async fn was_pre_warmed(&self, ec2_instance: &str) -> Answer<bool> {
@@ -459,8 +461,16 @@ impl Objects for Fake {
 
 impl Recovery for Fake {
     async fn recover(&self, _: &str, key: &str) -> Answer<Recovered> {
-        let state = self.act("S3", "recover")?;
-        Ok(state.objects.get(key).cloned().unwrap_or(Recovered::Nothing))
+        let mut state = self.act("S3", "recover")?;
+        let Some(found) = state.objects.get_mut(key) else { return Ok(Recovered::Nothing) };
+        // Whoever comes next finds what this one made.
+        let next = match found.clone() {
+            Recovered::Recovered { bytes, duration_seconds } => {
+                Recovered::WasComplete { bytes, duration_seconds }
+            }
+            other => other,
+        };
+        Ok(std::mem::replace(found, next))
     }
 
     async fn open_uploads(&self) -> Answer<Vec<OpenUpload>> {

@@ -85,9 +85,17 @@ fn ending(
         (_, Some(Recovered::Recovered { bytes, duration_seconds })) => {
             (Status::Recovered, *bytes, *duration_seconds)
         }
-        // Completed, and killed before it could report.
+        // Completed before, by the recorder, which could not tell; or by a repair whose end nobody
+        // noted.
         (_, Some(Recovered::WasComplete { bytes, duration_seconds })) => {
-            (Status::Complete, *bytes, *duration_seconds)
+            let is_asked = report.is_some_and(|report| report.completing);
+            let status = match exit_code {
+                Some(0) => Status::Complete,
+                _ if is_asked => Status::Complete,
+                Some(3) => Status::Truncated,
+                _ => Status::Recovered,
+            };
+            (status, *bytes, *duration_seconds)
         }
         (_, Some(Recovered::Nothing) | None) => {
             let wanted = exit_code == Some(0);
@@ -140,6 +148,7 @@ mod tests {
             duration_seconds: Some(9.5),
             bytes: Some(1000),
             chapters_key: Some("k.vtt".into()),
+            completing: false,
         }
     }
 
@@ -178,7 +187,25 @@ mod tests {
                 Some(7),
             ),
             ("killed", Some(137), None, Some(found(7)), Status::Recovered, Some(7)),
-            ("killed after the end", Some(137), None, Some(whole(8)), Status::Complete, Some(8)),
+            ("told nobody", Some(0), None, Some(whole(8)), Status::Complete, Some(8)),
+            ("cut short, told nobody", Some(3), None, Some(whole(8)), Status::Truncated, Some(8)),
+            ("repaired before", Some(137), None, Some(whole(8)), Status::Recovered, Some(8)),
+            (
+                "repaired before",
+                Some(4),
+                Some(report("upload_open")),
+                Some(whole(8)),
+                Status::Recovered,
+                Some(8),
+            ),
+            (
+                "completed, and heard nothing of it",
+                Some(4),
+                Some(Report { completing: true, ..report("upload_open") }),
+                Some(whole(8)),
+                Status::Complete,
+                Some(8),
+            ),
             (
                 "nothing, as told",
                 Some(0),

@@ -108,6 +108,11 @@ impl Status {
         matches!(self, Self::Complete | Self::Truncated | Self::Recovered)
     }
 
+    /// Whether the end is one that somebody has to look at: there is not the file that was wanted.
+    pub fn is_short(self) -> bool {
+        matches!(self, Self::Truncated | Self::Recovered | Self::Failed)
+    }
+
     /// As it is written.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -172,12 +172,13 @@ pub trait Tasks: Send + Sync {
     /// All that have not ended.
     fn alive(&self) -> impl Future<Output = Answer<Vec<Task>>> + Send;
 
-    /// Runs the pre-warm task on one instance; the task's ARN.
+    /// Runs the pre-warm task on one instance; the task's ARN. `None`: it has no room, because
+    /// recordings are there before, which fetch the image themselves.
     fn pre_warm(
         &self,
         container_instance: &str,
         ec2_instance: &str,
-    ) -> impl Future<Output = Answer<String>> + Send;
+    ) -> impl Future<Output = Answer<Option<String>>> + Send;
 
     /// Whether a pre-warm task was started for the instance in the last hour.
     fn was_pre_warmed(&self, ec2_instance: &str) -> impl Future<Output = Answer<bool>> + Send;
@@ -252,6 +253,8 @@ pub struct Report {
     pub duration_seconds: Option<f64>,
     pub bytes: Option<u64>,
     pub chapters_key: Option<String>,
+    /// It had stored all of it and asked for the object, and nobody told it that there is one.
+    pub completing: bool,
 }
 
 impl Report {

@@ -84,7 +84,6 @@ pub struct Task {
     /// `PROVISIONING` to `STOPPED`.
     pub last_status: String,
     pub desired_status: String,
-    pub stop_code: Option<String>,
     pub stopped_reason: Option<String>,
     /// Of the recorder.
     pub exit_code: Option<i32>,

@@ -17,11 +17,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use contract::finish::{Services, finish};
-use contract::items::{OpenRecording, Recording};
+use contract::items::{OpenRecording, Recording, Status};
 use contract::lambda::{Error, chain};
 use contract::metrics::Metric;
 use contract::names::RecordingId;
-use contract::ports::{Answer, Meetings, Objects, Recovery, Table, Tasks};
+use contract::ports::{Answer, Meetings, Objects, Recovered, Recovery, Table, Tasks};
 use contract::task::Task;
 use futures_util::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
@@ -30,6 +30,9 @@ use serde::Serialize;
 /// How long a start may be under way: a Lambda is ended after 20 s, and ECS tells
 /// of a new task a little later.
 const GRACE: SignedDuration = SignedDuration::from_mins(2);
+
+/// How long the event of a task's end may be under way, and be handled by its own Lambda.
+const EVENT_GRACE: SignedDuration = SignedDuration::from_mins(5);
 
 /// No recording lasts longer: Chime ends meetings after 24 h.
 const LONGEST: SignedDuration = SignedDuration::from_hours(25);
@@ -47,6 +50,8 @@ const AT_ONCE: usize = 16;
 pub(crate) struct Swept {
     pub(crate) open: u32,
     pub(crate) settled: u32,
+    /// Those of them without the file that was wanted.
+    pub(crate) not_complete: u32,
     pub(crate) tasks_noted: u32,
     pub(crate) stops_repeated: u32,
     pub(crate) orphan_tasks: u32,
@@ -62,6 +67,7 @@ impl Swept {
             + self.orphan_tasks
             + self.orphan_uploads;
         vec![
+            Metric::count("NotComplete", self.not_complete),
             Metric::count("OpenRecordings", self.open),
             Metric::count("OrphansRepaired", repaired),
             Metric::count("RepairFailures", self.failures),
@@ -71,7 +77,10 @@ impl Swept {
     fn add(&mut self, done: Done) {
         match done {
             Done::Nothing => {}
-            Done::Settled => self.settled += 1,
+            Done::Settled(status) => {
+                self.settled += 1;
+                self.not_complete += u32::from(status.is_short());
+            }
             Done::Noted => self.tasks_noted += 1,
             Done::Told => self.stops_repeated += 1,
         }
@@ -82,7 +91,7 @@ impl Swept {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Done {
     Nothing,
-    Settled,
+    Settled(Status),
     Noted,
     Told,
 }
@@ -104,19 +113,7 @@ pub(crate) async fn sweep(
     }
 
     let mut swept = Swept { open: u32::try_from(open.len())?, ..Swept::default() };
-    let mut mends = Vec::with_capacity(open.len());
-    for open in &open {
-        let tasks = alive.get(&open.recording_id).map_or(&[][..], Vec::as_slice);
-        mends.push(mend(services, open, tasks, now));
-    }
-    let mut mends = futures_util::stream::iter(mends).buffer_unordered(AT_ONCE);
-    while let Some(done) = mends.next().await {
-        match done {
-            Ok(done) => swept.add(done),
-            Err(()) => swept.failures += 1,
-        }
-    }
-
+    // First, as a repair takes minutes.
     let known: BTreeSet<_> = open.iter().map(|open| &open.recording_id).collect();
     for (id, tasks) in alive.iter().filter(|(id, _)| !known.contains(id)) {
         for task in tasks.iter().filter(|task| !task.is_ending() && is_older(task, now)) {
@@ -130,14 +127,28 @@ pub(crate) async fn sweep(
         }
     }
 
+    let mut mends = Vec::with_capacity(open.len());
+    for open in &open {
+        let tasks = alive.get(&open.recording_id).map_or(&[][..], Vec::as_slice);
+        mends.push(mend(services, open, tasks, now));
+    }
+    let mut mends = futures_util::stream::iter(mends).buffer_unordered(AT_ONCE);
+    while let Some(done) = mends.next().await {
+        match done {
+            Ok(done) => swept.add(done),
+            Err(()) => swept.failures += 1,
+        }
+    }
+
     let keys: BTreeSet<_> = open.iter().map(|open| open.key.as_str()).collect();
     for upload in uploads.iter().filter(|upload| !keys.contains(upload.key.as_str())) {
         match services.recovery.recover_upload(upload, UPLOAD_AGE).await {
+            // Again and again, where it has no beginning, until the bucket removes it.
+            Ok(None | Some(Recovered::Nothing)) => {}
             Ok(Some(recovered)) => {
                 tracing::warn!(key = upload.key, ?recovered, "orphan upload mended");
                 swept.orphan_uploads += 1;
             }
-            Ok(None) => {}
             Err(error) => swept.failed("an orphan upload", &upload.key, &error),
         }
     }
@@ -198,8 +209,11 @@ async fn try_mend(
             if dead.as_ref().is_some_and(|task| !task.is_dead()) {
                 return Ok(Done::Nothing);
             }
-            finish(services, open, dead.as_ref(), now).await?;
-            Ok(Done::Settled)
+            let stopped = dead.as_ref().and_then(|task| task.stopped_at);
+            if stopped.is_some_and(|stopped| now.duration_since(stopped) < EVENT_GRACE) {
+                return Ok(Done::Nothing);
+            }
+            Ok(Done::Settled(finish(services, open, dead.as_ref(), now).await?.status))
         }
     }
 }

@@ -59,7 +59,7 @@ async fn settle(
     let ending = finish(services, open, Some(task), now).await?;
     let status = ending.status;
     let mut metrics = vec![Metric::count("Settled", 1)];
-    if !matches!(status, contract::items::Status::Complete | contract::items::Status::Empty) {
+    if status.is_short() {
         metrics.push(Metric::count("NotComplete", 1));
     }
     if status == contract::items::Status::Recovered {
@@ -165,6 +165,7 @@ mod tests {
             duration_seconds: Some(60.0),
             bytes: Some(9),
             chapters_key: Some("k.vtt".into()),
+            completing: false,
         };
         fake.state().reports.insert(a_recording().key, report);
         handle(&services(&fake), &event("STOPPED"), now()).await.unwrap();
@@ -205,12 +206,15 @@ mod tests {
     async fn what_cannot_be_settled_comes_again() {
         for failing in ["report", "recover", "settle", "open_recording"] {
             let fake = recorded();
+            let found = Recovered::Recovered { bytes: Some(5), duration_seconds: Some(2.5) };
+            fake.state().objects.insert(a_recording().key, found);
             fake.state().failing.insert(failing);
             handle(&services(&fake), &event("STOPPED"), now()).await.unwrap_err();
             assert!(the_recording(&fake).in_progress(), "{failing}");
             fake.state().failing.clear();
             handle(&services(&fake), &event("STOPPED"), now()).await.unwrap();
-            assert!(!the_recording(&fake).in_progress(), "{failing}");
+            // Whoever comes again finds an object, and it is a repaired one all the same.
+            assert_eq!(the_recording(&fake).status, Some(Status::Recovered), "{failing}");
         }
     }
 

@@ -42,8 +42,10 @@ pub(crate) async fn handle(
     if tasks.was_pre_warmed(ec2).await? {
         return Ok(passed_over("the instance was warmed before"));
     }
-    let task = tasks.pre_warm(arn, ec2).await?;
-    Ok(Success::new(TEXT, task))
+    match tasks.pre_warm(arn, ec2).await? {
+        Some(task) => Ok(Success::new(TEXT, task)),
+        None => Ok(passed_over("recordings fill the instance")),
+    }
 }
 
 fn passed_over(why: &str) -> Success {
@@ -151,6 +153,14 @@ mod tests {
         // Another one is another one.
         tell(&fake, &with("ec2InstanceId", json!("i-1"))).await.unwrap();
         assert_eq!(started(&fake), 2);
+    }
+
+    #[tokio::test]
+    async fn an_instance_that_recordings_fill_is_none_to_warm() {
+        let fake = Fake::new();
+        fake.state().refuses = Some("RESOURCE:MEMORY".into());
+        let success = tell(&fake, &event()).await.unwrap();
+        assert_eq!((success.text, success.data), (TEXT, Value::Null));
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use contract::identity::Caller;
 use contract::items::{Attendee, Meeting, Recording, Status};
 use contract::names::{MeetingId, RecordingId, object_key};
 use contract::ports::{Claim, Connect, Fault, Invited, Meetings, Run, Table, Tasks, Written};
-use contract::task::{Order, Screen};
+use contract::task::{Order, Screen, Task};
 use contract::time::iso;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -180,14 +180,13 @@ async fn free(
 
 /// Whether it is proven that a recording in progress has no task any more.
 async fn is_dead(tasks: &impl Tasks, recording: &Recording, now: Timestamp) -> Result<bool, Fault> {
-    if let Some(task) = &recording.task {
-        return Ok(tasks.get(task).await?.is_none_or(|task| task.is_dead()));
-    }
     let created = contract::time::parse(&recording.created_at);
-    if created.is_some_and(|created| now.duration_since(created) < START_TIMEOUT) {
-        return Ok(false);
+    let is_new = created.is_some_and(|created| now.duration_since(created) < START_TIMEOUT);
+    if let Some(task) = &recording.task {
+        // ECS may not know a task yet that it took a moment ago.
+        return Ok(tasks.get(task).await?.map_or(!is_new, |task| task.is_dead()));
     }
-    Ok(tasks.of(&recording.recording_id).await?.iter().all(contract::task::Task::is_dead))
+    Ok(!is_new && tasks.of(&recording.recording_id).await?.iter().all(Task::is_dead))
 }
 
 /// What there is beside the claim.

@@ -2,7 +2,7 @@
  * What somebody has to know of at once. Each alarm names the section of
  * docs/operations.md that says what to do. It must not know how anything is done.
  */
-import { Duration } from "aws-cdk-lib";
+import { Duration, Stack } from "aws-cdk-lib";
 import {
   Alarm,
   ComparisonOperator,
@@ -10,6 +10,7 @@ import {
   type IMetric,
 } from "aws-cdk-lib/aws-cloudwatch";
 import { SnsAction } from "aws-cdk-lib/aws-cloudwatch-actions";
+import { PolicyStatement, ServicePrincipal } from "aws-cdk-lib/aws-iam";
 import { Topic } from "aws-cdk-lib/aws-sns";
 import { EmailSubscription } from "aws-cdk-lib/aws-sns-subscriptions";
 import { Construct } from "constructs";
@@ -60,6 +61,15 @@ export class RecordingAlarms extends Construct {
       displayName: "Video call recording: alarms",
       enforceSSL: true,
     });
+    // A topic with a policy of its own no more takes what its account's alarms tell.
+    this.#topic.addToResourcePolicy(
+      new PolicyStatement({
+        principals: [new ServicePrincipal("cloudwatch.amazonaws.com")],
+        actions: ["sns:Publish"],
+        resources: [this.#topic.topicArn],
+        conditions: { StringEquals: { "aws:SourceAccount": Stack.of(this).account } },
+      }),
+    );
     if (email !== undefined) this.#topic.addSubscription(new EmailSubscription(email));
   }
 

@@ -48,8 +48,8 @@ export class RustFunction extends Construct {
     super(scope, id);
     this.artefact = props.artefact;
     const name = props.name === undefined ? undefined : `${APPLICATION}-${props.name}`;
+    // Not named after the function: the log of an earlier one of that name outlives it.
     const logGroup = new LogGroup(this, "Log", {
-      ...(name !== undefined && { logGroupName: `/aws/lambda/${name}` }),
       retention: RetentionDays.TWO_MONTHS,
       removalPolicy: RemovalPolicy.DESTROY,
     });

@@ -76,6 +76,8 @@ export class AgentIdentity extends Construct {
       selfSignUpEnabled: false,
       signInAliases: { email: true },
       autoVerify: { email: true },
+      // Who somebody is in Connect goes by their address: a new one counts when it is theirs.
+      keepOriginal: { email: true },
       standardAttributes: { email: { required: true, mutable: true } },
       customAttributes: {
         connectUserId: new StringAttribute({

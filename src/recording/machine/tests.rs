@@ -10,7 +10,7 @@ mod table;
 const DURATION: Duration = Duration::from_secs(20);
 const CONFIG: Config = Config {
     duration: Some(DURATION),
-    max_duration: DEFAULT_MAX_DURATION,
+    max_duration: Duration::from_hours(12),
     budgets: Budgets::DEFAULT,
 };
 const SIGNAL: Event = Event::StopRequested(StopReason::Signal);
@@ -33,6 +33,15 @@ fn after(config: Config, now: Instant, events: &[Event]) -> (Machine, Vec<Action
     }
     let actions = drain(&mut machine);
     (machine, actions)
+}
+
+#[test]
+fn a_page_gets_the_time_that_it_was_given() {
+    let start = |seconds| {
+        let timeout = Duration::from_secs(seconds);
+        Budgets::DEFAULT.with_page_timeout(timeout).start.as_secs()
+    };
+    assert_eq!([5, 30, 31, 600].map(start), [60, 60, 62, 1200]);
 }
 
 /// Whole lives: what happens, how it ends, what becomes of the media, the exit code.

@@ -31,6 +31,7 @@ pub(crate) const FUNCTIONS: [Function; 9] = [
             "CognitoUserPoolClientId",
             "CognitoUserPoolId",
             "ConnectInstanceId",
+            "ConnectInstanceRegion",
             "DDB_TABLE",
             "ECS_CLUSTER_ARN",
             "ECS_CONTAINER_NAME",
@@ -62,11 +63,23 @@ pub(crate) const FUNCTIONS: [Function; 9] = [
     usual("start-pre-warm", &["ECS_CLUSTER_ARN", "ECS_CONTAINER_NAME", "ECS_TASK_DEFINITION_ARN"]),
     usual(
         "put-connect-user-cache",
-        &["CognitoUserPoolClientId", "CognitoUserPoolId", "ConnectInstanceId", "DDB_TABLE"],
+        &[
+            "CognitoUserPoolClientId",
+            "CognitoUserPoolId",
+            "ConnectInstanceId",
+            "ConnectInstanceRegion",
+            "DDB_TABLE",
+        ],
     ),
     usual(
         "set-connect-user-id",
-        &["CognitoUserPoolClientId", "CognitoUserPoolId", "ConnectInstanceId", "DDB_TABLE"],
+        &[
+            "CognitoUserPoolClientId",
+            "CognitoUserPoolId",
+            "ConnectInstanceId",
+            "ConnectInstanceRegion",
+            "DDB_TABLE",
+        ],
     ),
     Function {
         name: "recording-task-state",

@@ -286,6 +286,7 @@ fn variables(parts: Parts<'_>, pool: &Pool) -> BTreeMap<&'static str, String> {
         ("CognitoUserPoolClientId", &pool.client),
         ("CognitoUserPoolId", &pool.id),
         ("ConnectInstanceId", INSTANCE),
+        ("ConnectInstanceRegion", REGION),
         ("DDB_REGION", REGION),
         ("DDB_TABLE", TABLE),
         ("ECS_CLUSTER_ARN", parts.cluster.arn),

@@ -316,8 +316,8 @@ mod tests {
         put.send().await.unwrap();
         let no = "AccessDenied";
         assert_eq!(rights(&store, "recording-summary").await, ["yes", no, no, no, no, no]);
-        assert_eq!(rights(&store, "recording-sweeper").await, ["yes", "yes", no, no, no, "yes"]);
-        assert_eq!(rights(&store, TASK_ROLE).await, ["yes", "yes", no, no, no, no]);
+        assert_eq!(rights(&store, "recording-sweeper").await, ["yes", "yes", no, no, "yes", "yes"]);
+        assert_eq!(rights(&store, TASK_ROLE).await, [no, "yes", no, no, no, no]);
         let error = store.session("stop-recording").await.unwrap_err();
         assert!(error.to_string().contains("403"), "{error}");
     }

@@ -143,6 +143,7 @@ fn report(bytes: &[u8]) -> Option<Report> {
         duration_seconds: report.get("duration_seconds").and_then(Value::as_f64),
         bytes: object.and_then(|object| object.get("bytes")?.as_u64()),
         chapters_key: object.and_then(|object| Some(object.get("chapters_key")?.as_str()?.into())),
+        completing: object.and_then(|object| object.get("completing")?.as_bool()).unwrap_or(false),
     })
 }
 
@@ -205,6 +206,7 @@ mod tests {
             duration_seconds: Some(9.5),
             bytes: Some(1000),
             chapters_key: Some("k.vtt".into()),
+            completing: false,
         };
         assert_eq!(report(whole.to_string().as_bytes()), Some(expected));
         let failed = json!({
@@ -217,8 +219,22 @@ mod tests {
             duration_seconds: Some(0.0),
             bytes: None,
             chapters_key: None,
+            completing: false,
         };
         assert_eq!(report(failed.to_string().as_bytes()), Some(expected));
+        let unanswered = json!({
+            "end": { "stopped": "signal" }, "media": "upload_open", "duration_seconds": 9.5,
+            "object": { "bucket": "b", "key": "k", "upload_id": "u", "completing": true },
+        });
+        let expected = Report {
+            media: "upload_open".into(),
+            end: "signal".into(),
+            duration_seconds: Some(9.5),
+            bytes: None,
+            chapters_key: None,
+            completing: true,
+        };
+        assert_eq!(report(unanswered.to_string().as_bytes()), Some(expected));
     }
 
     #[test]

@@ -241,7 +241,11 @@ impl Tasks for Cluster {
         Ok(tasks)
     }
 
-    async fn pre_warm(&self, container_instance: &str, ec2_instance: &str) -> Answer<String> {
+    async fn pre_warm(
+        &self,
+        container_instance: &str,
+        ec2_instance: &str,
+    ) -> Answer<Option<String>> {
         const ACTION: &str = "start the pre-warm task";
         let ToRun { container, task_definition, .. } = self.to_run(ACTION)?;
         let answer = self
@@ -256,7 +260,8 @@ impl Tasks for Cluster {
             .await
             .map_err(fault(SERVICE, ACTION))?;
         match ran(answer.tasks(), answer.failures()) {
-            Run::Accepted(arn) => Ok(arn),
+            Run::Accepted(arn) => Ok(Some(arn)),
+            Run::Refused(reason) if reason.starts_with("RESOURCE:") => Ok(None),
             Run::Refused(_) => Err(failed_with(ACTION, answer.failures())),
         }
     }
@@ -321,7 +326,6 @@ fn task(task: &aws_sdk_ecs::types::Task) -> Option<Task> {
         started_by: task.started_by().unwrap_or_default().to_owned(),
         last_status: task.last_status().unwrap_or_default().to_owned(),
         desired_status: task.desired_status().unwrap_or_default().to_owned(),
-        stop_code: task.stop_code().map(|code| code.as_str().to_owned()),
         stopped_reason: told(
             task.stopped_reason(),
             containers.iter().filter_map(|container| container.reason()),
@@ -345,7 +349,6 @@ pub fn task_of_event(detail: &Value) -> Option<Task> {
         started_by: owned("startedBy").unwrap_or_default(),
         last_status: owned("lastStatus")?,
         desired_status: owned("desiredStatus").unwrap_or_default(),
-        stop_code: owned("stopCode"),
         stopped_reason: told(
             text("stoppedReason"),
             containers.iter().filter_map(|container| container.get("reason")?.as_str()),
@@ -372,7 +375,6 @@ fn instant(at: &DateTime) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_ecs::types::TaskStopCode;
     use serde_json::json;
 
     use super::*;
@@ -409,7 +411,6 @@ mod tests {
             .started_by("Recording-1")
             .last_status("STOPPED")
             .desired_status("STOPPED")
-            .stop_code(TaskStopCode::EssentialContainerExited)
             .stopped_reason("Essential container in task exited")
             .containers(container(None, None))
             .containers(container(Some(137), Some("OutOfMemoryError")))
@@ -433,7 +434,6 @@ mod tests {
             started_by: "Recording-1".into(),
             last_status: "STOPPED".into(),
             desired_status: "STOPPED".into(),
-            stop_code: Some("EssentialContainerExited".into()),
             stopped_reason: Some("Essential container in task exited; OutOfMemoryError".into()),
             exit_code: Some(137),
             created_at: parse("2024-03-05T07:08:09Z"),

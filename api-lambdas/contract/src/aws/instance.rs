@@ -1,6 +1,6 @@
 //! The instance of Amazon Connect: its users, their groups, and its contacts.
 
-use aws_config::SdkConfig;
+use aws_config::{Region, SdkConfig};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -19,6 +19,7 @@ const PLAYBACK_URL: &str = "videoRecordingPlaybackURL";
 #[derive(Clone, Debug)]
 pub struct Settings {
     instance: String,
+    region: Option<String>,
     endpoint: Option<String>,
 }
 
@@ -26,6 +27,7 @@ impl Settings {
     pub fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             instance: reader.need("ConnectInstanceId"),
+            region: reader.find("ConnectInstanceRegion"),
             endpoint: reader.find("AWS_ENDPOINT_URL_CONNECT"),
         }
     }
@@ -40,7 +42,11 @@ pub struct Instance {
 
 impl Instance {
     pub fn new(sdk: &SdkConfig, settings: Settings) -> Self {
-        let service = Signed::new(sdk, "connect", settings.endpoint);
+        let mut sdk = sdk.to_builder();
+        if let Some(region) = settings.region {
+            sdk.set_region(Region::new(region));
+        }
+        let service = Signed::new(&sdk.build(), "connect", settings.endpoint);
         Self { service, id: settings.instance }
     }
 
@@ -112,6 +118,21 @@ fn user(object: &Value) -> Option<ConnectUser> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_asked_in_its_own_region() {
+        let sdk = SdkConfig::builder().region(Region::new("eu-central-1")).build();
+        for (region, expected) in [(None, "eu-central-1"), (Some("us-west-2"), "us-west-2")] {
+            let settings = Settings {
+                instance: "i".into(),
+                region: region.map(str::to_owned),
+                endpoint: None,
+            };
+            let asked = format!("{:?}", Instance::new(&sdk, settings));
+            let host = format!("https://connect.{expected}.amazonaws.com");
+            assert!(asked.contains(&host), "{asked}");
+        }
+    }
 
     #[test]
     fn a_user_is_understood_with_and_without_a_group() {

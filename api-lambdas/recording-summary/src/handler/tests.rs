@@ -54,6 +54,7 @@ fn a_report(media: &str) -> Report {
         duration_seconds: Some(12.5),
         bytes: Some(4_000),
         chapters_key: Some("RECORDINGS/a.vtt".into()),
+        completing: false,
     }
 }
 

@@ -86,12 +86,21 @@ async fn a_recording_whose_event_was_lost_is_settled() {
     let found = Recovered::Recovered { bytes: Some(5), duration_seconds: Some(1.0) };
     fake.state().objects.insert(a_recording().key, found);
     let swept = sweep(&services(&fake), later()).await.unwrap();
-    assert_eq!(swept, Swept { open: 1, settled: 1, ..Swept::default() });
+    assert_eq!(swept, Swept { open: 1, settled: 1, not_complete: 1, ..Swept::default() });
     let state = fake.state();
     let recording = state.recordings.values().next().unwrap();
     assert_eq!(recording.status, Some(Status::Recovered));
     assert!(recording.status_reason.as_ref().unwrap().contains("exit code 137"));
     assert!(state.open.is_empty() && state.locks.is_empty());
+}
+
+#[tokio::test]
+async fn an_end_whose_event_is_on_its_way_is_left_to_it() {
+    let just = Task { stopped_at: Some(later() - SignedDuration::from_secs(9)), ..dead() };
+    let fake = with(recorded(), Some(just));
+    let swept = sweep(&services(&fake), later()).await.unwrap();
+    assert_eq!(swept, Swept { open: 1, ..Swept::default() });
+    assert_eq!(fake.state().open.len(), 1);
 }
 
 #[tokio::test]
@@ -133,6 +142,8 @@ async fn a_task_without_a_recording_is_ended_unless_it_is_new_or_not_ours() {
 async fn an_upload_is_mended_only_if_no_recording_is_at_work_on_it() {
     let fake = with(recorded(), Some(a_task()));
     let upload = |key: &str| OpenUpload { key: key.into(), id: key.into(), begun: None };
+    let found = Recovered::Recovered { bytes: Some(5), duration_seconds: Some(1.0) };
+    fake.state().objects.insert("RECORDINGS/orphan.mp4".into(), found);
     fake.state().uploads = vec![upload(&a_recording().key), upload("RECORDINGS/orphan.mp4")];
     assert_eq!(sweep(&services(&fake), later()).await.unwrap().orphan_uploads, 1);
     assert_eq!(fake.state().uploads, [upload(&a_recording().key)]);
@@ -142,6 +153,8 @@ async fn an_upload_is_mended_only_if_no_recording_is_at_work_on_it() {
 async fn what_fails_is_counted_and_does_not_keep_the_others_waiting() {
     let fake = with(recorded(), Some(dead()));
     let orphan = OpenUpload { key: "RECORDINGS/orphan.mp4".into(), id: "u".into(), begun: None };
+    let found = Recovered::Recovered { bytes: Some(5), duration_seconds: Some(1.0) };
+    fake.state().objects.insert(orphan.key.clone(), found);
     fake.state().uploads.push(orphan);
     fake.state().failing.insert("settle");
     let swept = sweep(&services(&fake), later()).await.unwrap();
@@ -162,11 +175,23 @@ async fn nothing_is_taken_for_dead_because_a_list_could_not_be_had() {
 
 #[test]
 fn the_numbers_say_what_was_repaired() {
-    let swept = Swept { open: 9, settled: 1, orphan_tasks: 2, failures: 3, ..Swept::default() };
+    let swept = Swept {
+        open: 9,
+        settled: 1,
+        not_complete: 1,
+        orphan_tasks: 2,
+        failures: 3,
+        ..Swept::default()
+    };
     let values: Vec<_> = swept.metrics().iter().map(|metric| (metric.name, metric.value)).collect();
     assert_eq!(
         values,
-        [("OpenRecordings", 9.0), ("OrphansRepaired", 3.0), ("RepairFailures", 3.0)]
+        [
+            ("NotComplete", 1.0),
+            ("OpenRecordings", 9.0),
+            ("OrphansRepaired", 3.0),
+            ("RepairFailures", 3.0)
+        ]
     );
 }
 

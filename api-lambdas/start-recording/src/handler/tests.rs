@@ -178,6 +178,12 @@ async fn a_recording_whose_task_is_proven_dead_does_not_block_the_next() {
         ("it lives", recorded(Some("arn:task/1")), Some(a_task()), false),
         ("it is dead", recorded(Some("arn:task/1")), Some(dead.clone()), true),
         ("ECS has forgotten it", recorded(Some("arn:task/1")), None, true),
+        (
+            "ECS does not know it yet",
+            Recording { created_at: iso(now()), ..recorded(Some("arn:task/1")) },
+            None,
+            false,
+        ),
         ("it was never noted and lives", recorded(None), Some(of_old(a_task())), false),
         ("it was never noted and is dead", recorded(None), Some(of_old(dead)), true),
         ("it never was", recorded(None), None, true),

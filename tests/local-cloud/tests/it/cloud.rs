@@ -92,6 +92,7 @@ async fn no_lambda_needs_a_right_to_the_table_that_it_does_not_have() {
     cloud.ecs().lose_events(true);
     cloud.ecs().kill(&task_of(&cloud, &killed).arn).unwrap();
     cloud.ecs().wait_stopped(&task_of(&cloud, &killed).arn).await.unwrap();
+    cloud.ecs().forget(&task_of(&cloud, &killed).arn).unwrap();
     let mut open = cloud.table_items("RECORDINGS#OPEN").await.unwrap().remove(0);
     open["createdAt"] = "2024-03-05T07:08:09.123Z".into();
     cloud.put_item(&open).await.unwrap();
