@@ -150,7 +150,7 @@ pub struct MeetingPageArgs {
 
     /// Stop when everybody has left for this long
     ///
-    /// Units: h, m, s
+    /// Units: h, m, s; at most 24h
     /// Default: 2m
     /// Variable: RECORDER_EMPTY_TIMEOUT
     /// Example: 30s
@@ -159,7 +159,7 @@ pub struct MeetingPageArgs {
 
     /// Stop when nobody has come at all for this long
     ///
-    /// Units: h, m, s
+    /// Units: h, m, s; at most 24h
     /// Default: 10m
     /// Variable: RECORDER_WAITING_TIMEOUT
     /// Example: 5m
@@ -394,6 +394,7 @@ pub struct MachineArgs {
 
     /// Folder for profiles and sockets, emptied at the end
     ///
+    /// Its path: at most 73 bytes, without spaces
     /// Default: TMPDIR, else /tmp
     /// Variable: RECORDER_TEMP_DIR
     /// Example: /var/tmp

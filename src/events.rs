@@ -70,7 +70,8 @@ pub struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// The start as a whole: it took too long, although no part of it gave up.
+    /// The start as a whole: it took too long, although no part of it gave up, or could not
+    /// begin.
     Start,
     Display,
     Sound,

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use url::Url;
@@ -30,7 +30,7 @@ use crate::work_folder::Folder;
 
 /// Part of the margin that the stop ladder keeps free (`EXIT_MARGIN`).
 #[cfg(feature = "local")]
-const SERVER_PATIENCE: Duration = Duration::from_secs(1);
+const SERVER_PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
 
 #[cfg(feature = "local")]
 const LOCAL_BUCKET: &str = crate::local::BUCKET;
@@ -90,7 +90,7 @@ async fn record(
     started: Instant,
     mut stops: mpsc::UnboundedReceiver<Stop>,
 ) -> Result<Option<Report>, Error> {
-    let dir = Folder::new("recorder-work-", &config.temp_dir)
+    let dir = Folder::of_recording(&config.temp_dir)
         .map_err(|source| Error::TempDir { dir: config.temp_dir.clone(), source })?;
     if let Some(why) = sound::unfit(dir.path()) {
         return Err(Error::Unfit { dir: config.temp_dir.clone(), why });

@@ -13,7 +13,11 @@ use tempfile::TempDir;
 
 use crate::folder::{is_locked, private};
 
-/// So long it takes at most from making a folder to locking it.
+/// Locked for as long as the folder is in use. Not the folder itself: the lock of a file is known to
+/// all hosts that share it.
+const LOCK: &str = "in-use";
+
+/// So long it takes at most from making it to locking it.
 const NEW: Duration = Duration::from_mins(1);
 
 /// A folder that is removed when it is dropped, and by the next one of its kind where its process
@@ -21,23 +25,34 @@ const NEW: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(crate) struct Folder {
     dir: TempDir,
-    /// Locked for as long as it is in use.
-    _held: File,
+    _lock: Option<File>,
 }
 
 impl Folder {
+    /// All that a recording needs for itself.
+    pub(crate) fn of_recording(parent: &Path) -> io::Result<Self> {
+        Self::new("recorder-work-", parent)
+    }
+
     /// A new one in `parent`, as [`private`]; all of the same `prefix` there are of its kind.
     pub(crate) fn new(prefix: &str, parent: &Path) -> io::Result<Self> {
         remove_left(prefix, parent, NEW);
         let dir = private(prefix, parent)?;
-        let held = File::open(dir.path())?;
-        held.lock()?;
-        Ok(Self { dir, _held: held })
+        // Where there are no locks the folder stays when its process is killed.
+        let lock = lock(dir.path()).ok();
+        Ok(Self { dir, _lock: lock })
     }
 
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
+}
+
+fn lock(dir: &Path) -> io::Result<File> {
+    let path = dir.join(LOCK);
+    let file = File::create(&path)?;
+    file.lock().or_else(|error| std::fs::remove_file(&path).and(Err(error)))?;
+    Ok(file)
 }
 
 /// Removes what those left that were killed. What cannot be looked at or removed stays.
@@ -57,8 +72,12 @@ fn remove_left(prefix: &str, parent: &Path, older_than: Duration) {
 fn is_left(entry: &DirEntry, older_than: Duration) -> io::Result<bool> {
     let metadata = entry.metadata()?;
     let is_ours = metadata.is_dir() && metadata.uid() == rustix::process::getuid().as_raw();
-    let is_old = metadata.modified()?.elapsed().is_ok_and(|age| age >= older_than);
-    Ok(is_ours && is_old && !is_locked(&File::open(entry.path())?)?)
+    if !is_ours {
+        return Ok(false);
+    }
+    let lock = File::open(entry.path().join(LOCK))?;
+    let is_old = lock.metadata()?.modified()?.elapsed().is_ok_and(|age| age >= older_than);
+    Ok(is_old && !is_locked(&lock)?)
 }
 
 #[cfg(test)]
@@ -75,6 +94,10 @@ mod tests {
             std::fs::write(path.join("file"), "secret").unwrap();
             path
         });
+        // Not known to be one of these.
+        remove_left("recorder-work-", parent.path(), Duration::ZERO);
+        assert!(left.exists());
+        std::fs::write(left.join(LOCK), "").unwrap();
         remove_left("recorder-work-", parent.path(), Duration::from_hours(1));
         assert!(left.exists());
         remove_left("recorder-work-", parent.path(), Duration::ZERO);

@@ -15,6 +15,8 @@ export interface Rectangle extends Size {
 export interface Shown {
   id: string;
   content: boolean;
+  /** Their picture, if they have one. */
+  stream?: unknown;
 }
 
 export type Mode = "grid" | "speaker";
@@ -70,10 +72,15 @@ function beside(large: Shown[], small: Shown[], stage: Stage): Map<string, Recta
   return places;
 }
 
-/** Those who fit, and the speaker among them: in place of the last, so that the others stay. */
+/**
+ * Those who fit, in their order: those with pictures before those without, and the speaker among
+ * them, in place of the last, so that the others stay.
+ */
 function filmstrip(people: Shown[], speaker: string | undefined): Shown[] {
-  const shown = people.slice(0, STRIP_TILES);
-  const hidden = people.slice(STRIP_TILES).find((tile) => tile.id === speaker);
+  const seen = people.filter((tile) => tile.stream);
+  const chosen = new Set([...seen, ...people.filter((tile) => !tile.stream)].slice(0, STRIP_TILES));
+  const shown = people.filter((tile) => chosen.has(tile));
+  const hidden = people.find((tile) => tile.id === speaker && !chosen.has(tile));
   return hidden ? [...shown.slice(0, -1), hidden] : shown;
 }
 

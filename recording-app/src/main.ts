@@ -95,13 +95,15 @@ class Page {
           this.draw();
         }
       },
-      picture: (tileId, id, content, stream, poor) => {
-        this.meeting.show(tileId, id, content, stream, poor);
+      picture: (tileId, id, externalUserId, content, stream, poor) => {
+        const joined = this.meeting.show(tileId, id, externalUserId, content, stream, poor);
+        if (joined) {
+          this.tell({ type: "joined", attendeeId: id, externalUserId, name: joined.name });
+        }
         this.draw();
       },
       noPicture: (tileId) => {
-        this.meeting.hide(tileId, this.life.state.state === "reconnecting");
-        this.draw();
+        this.left(this.meeting.hide(tileId, this.life.state.state === "reconnecting"));
       },
       pictures: (count) => {
         this.expected = count;
@@ -139,13 +141,18 @@ class Page {
     const wasAgain = this.life.state.state === "reconnecting";
     this.happen({ kind: "joined" });
     if (wasAgain) {
-      this.staleTimer = setTimeout(() => {
-        this.meeting.forgetStale();
-        this.draw();
-      }, STALE_MS);
+      this.staleTimer = setTimeout(() => this.left(this.meeting.forgetStale()), STALE_MS);
     } else {
       this.awaitPictures(performance.now() + GRACE_MS);
     }
+  }
+
+  /** Those who were there by their pictures only, of which some are gone. */
+  private left(attendeeIds: readonly string[]): void {
+    for (const attendeeId of attendeeIds) {
+      this.tell({ type: "left", attendeeId, dropped: false });
+    }
+    this.draw();
   }
 
   private awaitPictures(until: number, turns = TURNS_TO_PAINT): void {
@@ -168,9 +175,9 @@ class Page {
         clearTimeout(this.staleTimer);
       }
       this.tell({ type: "state", ...life.state });
-      // For the recorder nobody speaks while the meeting cannot be heard.
+      // For the recorder nobody speaks while the meeting cannot be heard; who does is told anew.
       this.speakers = [];
-      this.told.speakers = "[]";
+      this.told.speakers = "";
       this.draw();
     }
   }
@@ -220,7 +227,7 @@ class Page {
   private expectedWidths(attendeeIds: readonly string[]): Map<string, number> {
     const known = this.meeting.tiles(this.speakers);
     const others = attendeeIds.filter((id) => !known.some((tile) => tile.id === id));
-    const tiles = [...known, ...others.map((id) => ({ id, content: id.endsWith("#content") }))];
+    const tiles = [...known, ...others.map((id) => ({ id, content: id.endsWith("#content"), stream: true }))];
     return widths(tiles, this.places(tiles));
   }
 

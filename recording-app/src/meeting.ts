@@ -20,6 +20,8 @@ interface Person {
   volume: number;
   /** When they were last loud. */
   spoke: number;
+  /** Joined without sound: there for as long as their picture is. */
+  seenOnly: boolean;
 }
 
 interface Picture {
@@ -33,6 +35,8 @@ interface Picture {
 
 export class Meeting {
   private readonly people = new Map<string, Person>();
+  /** Who has been in the roster, which is of all who have joined with sound. */
+  private readonly listed = new Set<string>();
   /** By attendee id; that of a shared screen ends in `#content`. */
   private readonly pictures = new Map<string, Picture>();
 
@@ -44,9 +48,14 @@ export class Meeting {
   constructor(private readonly names: Readonly<Record<string, string>>) {}
 
   join(id: string, externalUserId: string): Person {
+    this.listed.add(id);
+    return this.add(id, externalUserId, false);
+  }
+
+  private add(id: string, externalUserId: string, seenOnly: boolean): Person {
     const known = this.people.get(id);
     const name = displayName(id, externalUserId, this.names);
-    const person = { muted: false, volume: 0, spoke: Number.NEGATIVE_INFINITY, ...known, externalUserId, name };
+    const person = { muted: false, volume: 0, spoke: Number.NEGATIVE_INFINITY, ...known, externalUserId, name, seenOnly };
     this.people.set(id, person);
     return person;
   }
@@ -108,29 +117,48 @@ export class Meeting {
     return this.leader;
   }
 
-  show(tileId: number, id: string, content: boolean, stream: MediaStream, poor: boolean): void {
+  /** Returns whose picture it is if that is how they join: no roster tells of them. */
+  show(
+    tileId: number,
+    id: string,
+    externalUserId: string,
+    content: boolean,
+    stream: MediaStream,
+    poor: boolean,
+  ): Person | undefined {
     this.pictures.set(id, { tileId, content, stream, poor, stale: false });
+    // Whoever has left the roster may have a picture for a moment longer.
+    const isKnown = this.people.has(id) || this.listed.has(id);
+    return content || isKnown ? undefined : this.add(id, externalUserId, true);
   }
 
-  /** `keep` leaves its last frame until [`Meeting.forgetStale`]. */
-  hide(tileId: number, keep: boolean): void {
-    for (const [id, picture] of this.pictures) {
-      if (picture.tileId === tileId && !picture.stale) {
-        if (keep) {
-          picture.stale = true;
-        } else {
-          this.pictures.delete(id);
-        }
+  /** `keep` leaves its last frame until [`Meeting.forgetStale`]. Returns who has left by that. */
+  hide(tileId: number, keep: boolean): string[] {
+    const hidden = [...this.pictures].filter(([, picture]) => picture.tileId === tileId && !picture.stale);
+    if (keep) {
+      for (const [, picture] of hidden) {
+        picture.stale = true;
       }
+      return [];
     }
+    return this.forget(hidden);
   }
 
-  forgetStale(): void {
-    for (const [id, picture] of this.pictures) {
-      if (picture.stale) {
-        this.pictures.delete(id);
-      }
+  /** Returns who has left by that. */
+  forgetStale(): string[] {
+    return this.forget([...this.pictures].filter(([, picture]) => picture.stale));
+  }
+
+  private forget(pictures: readonly [string, Picture][]): string[] {
+    const ids = pictures.map(([id]) => id);
+    for (const id of ids) {
+      this.pictures.delete(id);
     }
+    const left = ids.filter((id) => this.people.get(id)?.seenOnly);
+    for (const id of left) {
+      this.people.delete(id);
+    }
+    return left;
   }
 
   person(id: string): Person | undefined {

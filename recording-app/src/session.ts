@@ -26,6 +26,9 @@ const LOOK_MS = 400;
 /** Kinds of complaints of the SDK that are passed on. */
 const MOST_COMPLAINTS = 200;
 
+/** Ids of what AWS itself puts into a meeting, such as a media pipeline; no customer may have one. */
+const OF_AWS = /^aws:/;
+
 export interface Events {
   connecting(isAgain: boolean): void;
   connected(): void;
@@ -33,7 +36,14 @@ export interface Events {
   present(attendeeId: string, externalUserId: string): void;
   absent(attendeeId: string, dropped: boolean): void;
   volume(attendeeId: string, volume: number | null, muted: boolean | null): void;
-  picture(tileId: number, attendeeId: string, content: boolean, stream: MediaStream, poor: boolean): void;
+  picture(
+    tileId: number,
+    attendeeId: string,
+    externalUserId: string,
+    content: boolean,
+    stream: MediaStream,
+    poor: boolean,
+  ): void;
   noPicture(tileId: number): void;
   /** Of how many attendees, shared screens included, there are pictures. */
   pictures(count: number): void;
@@ -110,9 +120,9 @@ export async function join(
     },
     remoteVideoSourcesDidChange: (sources) => events.pictures(sources.length),
     videoTileDidUpdate: (tile) => {
-      const { tileId, boundAttendeeId, boundVideoStream } = tile;
-      if (tileId !== null && boundAttendeeId && boundVideoStream && !tile.localTile) {
-        events.picture(tileId, boundAttendeeId, tile.isContent, boundVideoStream, tile.poorConnection);
+      const { tileId, boundAttendeeId: id, boundExternalUserId, boundVideoStream: stream } = tile;
+      if (tileId !== null && id && stream && !tile.localTile) {
+        events.picture(tileId, id, boundExternalUserId ?? "", tile.isContent, stream, tile.poorConnection);
         hold();
       }
     },
@@ -127,19 +137,24 @@ export async function join(
       }
     },
     connectionDidBecomePoor: () => events.quality("poor"),
+    // Instead of that while there are pictures.
+    connectionDidSuggestStopVideo: () => events.quality("poor"),
     connectionDidBecomeGood: () => events.quality("good"),
   };
   audioVideo.addObserver(observer);
   audioVideo.realtimeSubscribeToAttendeeIdPresence((id, present, externalUserId, dropped) => {
-    if (id === self || id.endsWith("#content")) {
+    if (id === self || id.endsWith("#content") || OF_AWS.test(externalUserId ?? "")) {
       return;
     }
     audioVideo.realtimeUnsubscribeFromVolumeIndicator(id);
     if (present) {
       events.present(id, externalUserId ?? "");
+      // At once what was known last, also of who was gone meanwhile and was loud before.
+      let isKnown = true;
       audioVideo.realtimeSubscribeToVolumeIndicator(id, (attendeeId, volume, muted) =>
-        events.volume(attendeeId, volume, muted),
+        events.volume(attendeeId, isKnown ? null : volume, muted),
       );
+      isKnown = false;
     } else {
       events.absent(id, dropped ?? false);
     }

@@ -84,6 +84,14 @@ describe("layout", () => {
     }
   });
 
+  test("a filmstrip shows pictures before initials, each in its order", () => {
+    const late = ["p14", "p20"];
+    const shown = people(25).map((tile) => (late.includes(tile.id) ? { ...tile, stream: {} } : tile));
+    const places = layout([share, ...shown], HD);
+    const ids = [...places.keys()].filter((id) => id !== share.id);
+    expect(ids).toEqual(["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", ...late]);
+  });
+
   test("the speaker view enlarges whoever speaks", () => {
     const places = layout(people(5), { ...HD, mode: "speaker", speaker: "p3" });
     const widths = [...places].sort(([, a], [, b]) => b.width - a.width);

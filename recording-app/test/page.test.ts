@@ -165,13 +165,12 @@ describe("meeting", () => {
     expect(lead(24_000, { a: 0.3 })).toBe("a");
   });
 
-  test("screens come first, people stay in the order of arrival, and nobody else has a tile", () => {
+  test("screens come first, people stay in the order of arrival", () => {
     const meeting = new Meeting({});
     meeting.join("a", "x#A");
     meeting.join("b", "x#B");
-    meeting.show(2, "b", false, stream, true);
-    meeting.show(3, "a#content", true, stream, false);
-    meeting.show(4, "stranger", false, stream, false);
+    meeting.show(2, "b", "x#B", false, stream, true);
+    meeting.show(3, "a#content", "", true, stream, false);
     meeting.join("a", "x#A");
     const tiles = meeting.tiles(["a"]);
     expect(tiles.map((tile) => tile.name)).toEqual(["A – screen", "A", "B"]);
@@ -184,13 +183,35 @@ describe("meeting", () => {
     expect(meeting.tiles([])).toHaveLength(2);
   });
 
+  test("who joined without sound is there for as long as their picture is", () => {
+    const meeting = new Meeting({});
+    const named = () => meeting.tiles([]).map((tile) => tile.name);
+    expect(meeting.show(1, "a", "x#A", false, stream, false)?.name).toBe("A");
+    expect(meeting.show(1, "a", "x#A", false, stream, true)).toBeUndefined();
+    meeting.join("b", "x#B");
+    expect(named()).toEqual(["A", "B"]);
+    meeting.hide(1, true);
+    expect(named()).toEqual(["A", "B"]);
+    expect(meeting.forgetStale()).toEqual(["a"]);
+    expect(named()).toEqual(["B"]);
+    // With a picture, then with sound, too: the roster tells when they leave.
+    meeting.show(2, "c", "x#C", false, stream, false);
+    meeting.join("c", "x#C");
+    expect(meeting.hide(2, false)).toEqual([]);
+    expect(named()).toEqual(["B", "C"]);
+    // The picture of who has left comes to its end by itself.
+    meeting.leave("b");
+    expect(meeting.show(3, "b", "x#B", false, stream, false)).toBeUndefined();
+    expect(named()).toEqual(["C"]);
+  });
+
   test("a picture that is lost with the connection stays until it is replaced", () => {
     const meeting = new Meeting({});
     meeting.join("a", "x#A");
-    meeting.show(1, "a", false, stream, false);
+    meeting.show(1, "a", "x#A", false, stream, false);
     meeting.hide(1, true);
     expect(meeting.tiles([])[0]?.stream).toBe(stream);
-    meeting.show(7, "a", false, {} as MediaStream, false);
+    meeting.show(7, "a", "x#A", false, {} as MediaStream, false);
     meeting.forgetStale();
     expect(meeting.tiles([])[0]?.stream).toBeDefined();
     meeting.hide(7, true);

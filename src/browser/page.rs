@@ -49,6 +49,9 @@ const BEAT: &str = "
 
 const CRASHED: &str = "the browser shows a page of its own, as after a crash";
 
+/// The browser's own pages take no questions of most drivers.
+const UNSUPPORTED: &str = "unsupported operation";
+
 /// What there is to know about the page.
 #[derive(Clone, Debug)]
 pub struct Page {
@@ -79,19 +82,31 @@ struct Loaded {
     height: u64,
 }
 
-/// Answers when everything that belongs to the page is there.
-const AWAIT_LOADED: &str = "
-    const done = arguments[0];
+/// Answers when everything that belongs to the page is there, its view has the given size (a kiosk
+/// window grows to the whole display only some time after it is there; not for ever), and what it
+/// has drawn so far is on the display. The first frame callback runs before its frame is composed,
+/// and Firefox holds the next ones back only when two frames are on their way to the display: at the
+/// fourth the first has arrived.
+const AWAIT_PAINTED: &str = "
+    const [width, height, patience, done] = arguments;
+    const size = () => [innerWidth, innerHeight].map((side) => Math.round(side * devicePixelRatio));
     const answer = () => {
         const [navigation] = performance.getEntriesByType('navigation');
-        done({
-            address: document.documentURI,
-            status: navigation?.responseStatus ?? 0,
-            width: Math.round(innerWidth * devicePixelRatio),
-            height: Math.round(innerHeight * devicePixelRatio),
-        });
+        const [width, height] = size();
+        const status = navigation?.responseStatus ?? 0;
+        done({ address: document.documentURI, status, width, height });
     };
-    document.readyState === 'complete' ? answer() : addEventListener('load', answer);";
+    const after = (frames) => frames ? requestAnimationFrame(() => after(frames - 1)) : answer();
+    const paint = () => (document.fonts?.ready ?? Promise.resolve()).then(() => after(4));
+    const look = (until) => {
+        const [wide, high] = size();
+        (wide === width && high === height) || performance.now() > until
+            ? paint() : requestAnimationFrame(() => look(until));
+    };
+    const loaded = () => look(performance.now() + patience);
+    if (document.documentURI === 'about:blank') answer();
+    else if (document.readyState === 'complete') loaded();
+    else addEventListener('load', loaded);";
 
 /// A program that has ended is the reason why its page cannot be asked, and may be seen to have
 /// ended a little later. Far less than what is held back of the film (`capture/held.rs`).
@@ -103,27 +118,9 @@ const NOTHING: &str = "about:blank";
 /// How often it is looked for.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Calls back when the page's view has the given size: a kiosk window grows to
-/// the whole display only some time after it is there.
-const AWAIT_VIEW: &str = "
-    const [width, height, done] = arguments;
-    const look = () =>
-        Math.round(innerWidth * devicePixelRatio) === width &&
-        Math.round(innerHeight * devicePixelRatio) === height
-            ? done(true) : requestAnimationFrame(look);
-    look();";
-
 /// The window manager's part of the start takes a tenth of a second; a busy
 /// machine gets fifty times as long.
-const VIEW_DEADLINE: Duration = Duration::from_secs(5);
-
-/// Calls back when what the page has drawn so far is on the display. The first frame
-/// callback runs before its frame is composed, and Firefox holds the next ones back only
-/// when two frames are on their way to the display: at the fourth the first has arrived.
-const AWAIT_PAINTED: &str = "
-    const done = arguments[0];
-    const after = (frames) => frames ? requestAnimationFrame(() => after(frames - 1)) : done(true);
-    (document.fonts?.ready ?? Promise.resolve()).then(() => after(4));";
+const VIEW_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Browser {
     /// Loads the page, if that is not done yet, and waits until it can be filmed.
@@ -185,8 +182,7 @@ async fn silent(session: &Firefox, turns: &mut Turns) -> String {
             Ok(Err(CmdError::Standard(error))) if error.error() == "javascript error" => {
                 tokio::time::sleep(LOOK).await;
             }
-            // The browser's own pages take no questions of most drivers.
-            Ok(Err(CmdError::Standard(error))) if error.error() == "unsupported operation" => {
+            Ok(Err(CmdError::Standard(error))) if error.error() == UNSUPPORTED => {
                 return CRASHED.into();
             }
             Ok(Err(error)) => {
@@ -198,48 +194,40 @@ async fn silent(session: &Firefox, turns: &mut Turns) -> String {
     }
 }
 
-/// Waits until one document is there with all that belongs to it, and can be filmed. Not so where
-/// there is none yet, or where another one follows meanwhile: it is asked all of it again.
+/// Waits until a document is there with all that belongs to it, and can be filmed. Not so where there
+/// is none yet, or where another one follows meanwhile, which is asked all of it anew.
 async fn is_ready(session: &Firefox, console: &mut Console, page: &Page) -> Result<bool, Error> {
-    let Some(document) = loaded(session).await? else { return Ok(false) };
-    if document.address == NOTHING {
-        return Ok(false);
-    }
-    document.check_answer(page)?;
-    let Size { width, height } = page.size;
-    let view = ask(session, AWAIT_VIEW, vec![width.into(), height.into()]);
-    match tokio::time::timeout(VIEW_DEADLINE, view).await {
-        Ok(answer) => {
-            if answer?.is_none() {
-                return Ok(false);
-            }
-        }
-        Err(_) => match loaded(session).await? {
-            Some(document) => document.check_view(page)?,
-            None => return Ok(false),
-        },
-    }
     if page.await_start_marker {
+        // One that cannot be filmed does not say it.
+        let Some(painted) = ask(session, page).await? else { return Ok(false) };
+        painted.check_answer(page)?;
         console.started().await;
     }
     // Last: a page may change its looks right before it says that it begins.
-    Ok(ask(session, AWAIT_PAINTED, vec![]).await?.is_some())
+    let Some(painted) = ask(session, page).await? else { return Ok(false) };
+    painted.check_answer(page)?;
+    painted.check_view(page)?;
+    Ok(true)
 }
 
-async fn loaded(session: &Firefox) -> Result<Option<Loaded>, Error> {
-    let Some(answer) = ask(session, AWAIT_LOADED, vec![]).await? else { return Ok(None) };
-    let loaded = serde_json::from_value(answer);
-    loaded.map(Some).map_err(|error| Error::Silent { reason: scrub(&error.to_string()) })
-}
-
-/// The page's answer; none where the question found nobody, because one document follows another:
-/// the driver says so, or nothing at all.
-async fn ask(session: &Firefox, script: &str, given: Vec<Value>) -> Result<Option<Value>, Error> {
-    match session.execute_async(script, given).await {
-        Ok(Value::Null) | Err(CmdError::Standard(_)) => Ok(None),
-        Ok(answer) => Ok(Some(answer)),
-        Err(error) => Err(Error::Silent { reason: scrub(&error.to_string()) }),
-    }
+/// The page's answer when it is painted; none where there is none, or another one follows: the driver
+/// says so, or nothing at all.
+async fn ask(session: &Firefox, page: &Page) -> Result<Option<Loaded>, Error> {
+    let Size { width, height } = page.size;
+    let patience = u64::try_from(VIEW_PATIENCE.as_millis()).expect("a small constant");
+    let given = vec![width.into(), height.into(), patience.into()];
+    let silent = |reason: &str| Error::Silent { reason: scrub(reason) };
+    let answer = match session.execute_async(AWAIT_PAINTED, given).await {
+        Err(CmdError::Standard(error)) if error.error() == UNSUPPORTED => {
+            return Err(silent(CRASHED));
+        }
+        Ok(Value::Null) | Err(CmdError::Standard(_)) => return Ok(None),
+        Ok(answer) => answer,
+        Err(error) => return Err(silent(&error.to_string())),
+    };
+    let loaded: Loaded =
+        serde_json::from_value(answer).map_err(|error| silent(&error.to_string()))?;
+    Ok(Some(loaded).filter(|loaded| loaded.address != NOTHING))
 }
 
 impl Loaded {
@@ -275,6 +263,7 @@ fn neterror(address: &str) -> String {
         Some("netReset" | "netInterrupt") => "the connection was cut".into(),
         Some("fileNotFound") => "there is no such file".into(),
         Some("fileAccessDenied") => "the file may not be read".into(),
+        Some("nssBadCert") => "its certificate is not trusted".into(),
         Some(code) if code.starts_with("nssFailure") || code.contains("ertificate") => {
             "its certificate is not trusted".into()
         }
@@ -311,6 +300,7 @@ mod tests {
         assert!(check(loaded("https://example.org/", 0, 1280)).is_ok());
         for (loaded, expected) in [
             (loaded("about:neterror?e=dnsNotFound&u=x", 0, 1280), "its host name is not known"),
+            (loaded("about:neterror?e=nssBadCert&u=x", 0, 1280), "is not trusted"),
             (loaded("about:blank", 0, 1280), "shows an error page"),
             (loaded("https://example.org/", 404, 1280), "HTTP status 404"),
             (loaded("https://example.org/", 503, 1280), "HTTP status 503"),

@@ -21,8 +21,8 @@ user_pref("gfx.webrender.picture-tile-height", 1088);
 user_pref("javascript.options.gc_delay.first", 600000);
 // One process is ready for another page, not three: there is none.
 user_pref("dom.ipc.processPrelaunch.fission.number", 1);
-// Nobody goes back to a page that was left: kept, it would answer no question any more and would not
-// say so.
+// A page that was left is not kept to go back to: it would answer no question any more and would
+// not say so.
 user_pref("browser.sessionhistory.max_total_viewers", 0);
 // What a page says on its console is read on the browser's output.
 user_pref("devtools.console.stdout.content", true);

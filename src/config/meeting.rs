@@ -17,9 +17,10 @@ use crate::secret::Secret;
 /// Where the image keeps the page.
 const DEFAULT_PAGE: &str = "/usr/local/share/recorder/recording-app";
 
-/// A meeting that everybody has left: long enough for a lift or a tunnel.
 /// As long as Chime holds a meeting.
 const LONGEST_PATIENCE: Duration = Duration::from_hours(24);
+
+/// A meeting that everybody has left: long enough for a lift or a tunnel.
 const DEFAULT_EMPTY: Duration = Duration::from_mins(2);
 
 /// A meeting that nobody has entered yet: people come late.

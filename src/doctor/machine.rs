@@ -3,11 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use tempfile::TempDir;
-
 use super::finding::{Finding, Least, size};
 use crate::children::sound;
-use crate::folder;
+use crate::work_folder::Folder;
 
 const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * MIB;
@@ -72,11 +70,11 @@ pub(super) fn shared_memory() -> Finding {
 }
 
 /// Makes a folder as a recording does, and keeps it for the rest of the checks.
-pub(super) fn temp_dir(parent: &Path) -> (Option<TempDir>, Finding) {
+pub(super) fn temp_dir(parent: &Path) -> (Option<Folder>, Finding) {
     let name = "temp folder";
     let mend = "name another with --temp-dir";
     let place = parent.display();
-    let made = folder::private("recorder-", parent).and_then(|dir| {
+    let made = Folder::of_recording(parent).and_then(|dir| {
         fs::write(dir.path().join("written"), "something")?;
         let stat = rustix::fs::statvfs(dir.path())?;
         Ok((dir, stat.f_bavail * stat.f_frsize))

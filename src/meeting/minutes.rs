@@ -173,6 +173,10 @@ impl Minutes {
         }
         self.interruptions.push(Interruption { from: now, to: None, reason: reason.into() });
         self.speak(now, &[]);
+    }
+
+    /// A page will tell anew who is there, until [`Self::confirm`].
+    pub(super) fn reopened(&mut self) {
         let present = self.attendees.iter().filter(|attendee| attendee.left.is_none());
         self.unconfirmed = present.map(|attendee| attendee.id.clone()).collect();
     }
@@ -189,7 +193,7 @@ impl Minutes {
         let gone = gap.from;
         for id in std::mem::take(&mut self.unconfirmed) {
             if let Some(attendee) = self.present(&id) {
-                attendee.left = Some(gone);
+                attendee.left = Some(gone.max(attendee.joined));
             }
         }
     }

@@ -74,6 +74,7 @@ impl Watch {
     pub fn opening(&mut self) {
         self.stage = Stage::Opening;
         self.greeted = false;
+        self.minutes.reopened();
     }
 
     pub fn minutes(&self) -> &Minutes {
@@ -331,6 +332,29 @@ mod tests {
         assert_eq!(played.hear(6, &Message::State(State::Live)), Some(Verdict::Live));
         assert!(!played.watch.minutes().is_anybody_there());
         assert_eq!(played.beat(7..=200), Some((126, Verdict::Over(StopReason::RoomEmpty))));
+    }
+
+    #[test]
+    fn those_who_left_after_a_start_that_failed_are_found_out() {
+        let mut played = Played::live();
+        played.hear(1, &joined("a"));
+        played.watch.interrupted(played.at(2), "it crashed");
+        // One page sees them both and is lost before it is live; on the next nobody is.
+        for (second, there) in [(5, &["a", "b"][..]), (9, &[])] {
+            played.watch.opening();
+            played.hear(second, &Message::Hello { version: VERSION });
+            for id in there {
+                played.hear(second, &joined(id));
+            }
+        }
+        played.hear(10, &Message::State(State::Live));
+        let account = played.watch.minutes().account(played.at(0), played.at(20));
+        let stays: Vec<_> = account.attendees.iter().map(|stay| stay.left_seconds).collect();
+        assert_eq!(stays, [Some(2.0), Some(5.0)]);
+        assert_eq!(
+            played.beat(11..=300).map(|(_, verdict)| verdict),
+            Some(Verdict::Over(StopReason::RoomEmpty))
+        );
     }
 
     #[test]

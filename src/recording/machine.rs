@@ -81,6 +81,9 @@ pub struct Budgets {
     pub close: Duration,
 }
 
+/// A cold Firefox on a busy host, and its driver.
+const LAUNCH: Duration = Duration::from_secs(20);
+
 impl Budgets {
     pub const DEFAULT: Self = Self {
         // A cold Firefox on a busy host takes ten seconds, joining a meeting as many.
@@ -94,10 +97,10 @@ impl Budgets {
         close: Duration::from_secs(5),
     };
 
-    /// For a page that may take so long to open, and once more to join a meeting.
+    /// For a page that may take so long to open, and once more to join a meeting, after all else.
     #[must_use]
     pub fn with_page_timeout(self, page_timeout: Duration) -> Self {
-        Self { start: self.start.max(page_timeout.saturating_mul(2)), ..self }
+        Self { start: self.start.max(page_timeout.saturating_mul(2) + LAUNCH), ..self }
     }
 
     /// The longest way from a stop to the end.

@@ -5,9 +5,17 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The failure with this number, within [`WITHIN`], is the last.
-const FAILURES: usize = 3;
-const WITHIN: Duration = Duration::from_mins(5);
+/// How long to wait after each failure within [`WITHIN`]; the next one is the last.
+const PAUSES: [Duration; 7] = [
+    Duration::ZERO,
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(30),
+    Duration::from_mins(1),
+    Duration::from_mins(1),
+    Duration::from_mins(1),
+];
+const WITHIN: Duration = Duration::from_mins(10);
 
 #[derive(Debug, Default)]
 pub(super) struct Rejoins {
@@ -15,13 +23,13 @@ pub(super) struct Rejoins {
 }
 
 impl Rejoins {
-    /// Notes a failure, and says whether another start is worth it.
-    pub(super) fn allow(&mut self, now: Instant) -> bool {
+    /// Notes a failure, and says how long to wait before another start; `None`: it is not worth it.
+    pub(super) fn pause(&mut self, now: Instant) -> Option<Duration> {
         while self.failures.front().is_some_and(|first| now.duration_since(*first) > WITHIN) {
             self.failures.pop_front();
         }
         self.failures.push_back(now);
-        self.failures.len() < FAILURES
+        PAUSES.get(self.failures.len() - 1).copied()
     }
 }
 
@@ -30,16 +38,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_third_failure_in_five_minutes_is_the_last() {
+    fn a_meeting_that_is_away_is_waited_for_and_one_that_stays_away_is_given_up() {
         let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
         let mut rejoins = Rejoins::default();
-        assert!(rejoins.allow(at(0)));
-        assert!(rejoins.allow(at(299)));
-        assert!(!rejoins.allow(at(300)));
+        let mut waited = Duration::ZERO;
+        while let Some(pause) = rejoins.pause(start + waited) {
+            // A start that fails takes some seconds, too.
+            waited += pause + Duration::from_secs(3);
+        }
+        assert!((3 * 60..5 * 60).contains(&waited.as_secs()), "{waited:?}");
+    }
 
+    #[test]
+    fn failures_far_apart_do_not_add_up() {
+        let start = Instant::now();
         let mut rejoins = Rejoins::default();
-        let allowed: Vec<_> = (0..10).map(|n| rejoins.allow(at(n * 200))).collect();
-        assert!(allowed.iter().all(|allowed| *allowed), "failures far apart do not add up");
+        for n in 0..10 {
+            assert_eq!(rejoins.pause(start + n * Duration::from_mins(11)), Some(Duration::ZERO));
+        }
     }
 }

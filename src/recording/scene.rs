@@ -201,12 +201,13 @@ impl Scene {
         started: &mpsc::UnboundedSender<Group>,
     ) -> Result<(), Closed> {
         loop {
-            if !rejoins.allow(Instant::now()) {
+            let Some(pause) = rejoins.pause(Instant::now()) else {
                 lost.message = format!("the page was lost too often: {}", lost.message);
                 return Err(Closed::Failed(lost));
-            }
-            tracing::warn!(reason = %lost.message, "the meeting page is opened again");
+            };
+            tracing::warn!(reason = %lost.message, ?pause, "the meeting page is opened again");
             self.browser.close().await;
+            tokio::time::sleep(pause).await;
             if let Some(meeting) = &mut self.plan.meeting {
                 self.plan.page.url = meeting.open();
             }

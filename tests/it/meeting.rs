@@ -126,16 +126,40 @@ async fn every_end_of_a_meeting_ends_the_recording_with_its_reason() {
     ] {
         let file = scenario(
             &site,
-            &format!("[[participant]]\nid = \"a\"\n[[step]]\nat = \"3s\"\n{step}\n"),
+            // What AWS itself has in a meeting is nobody.
+            &format!(
+                "[[participant]]\nid = \"a\"\n[[participant]]\nid = \"pipeline\"\n\
+                 external_user_id = \"aws:MediaPipeline-1\"\ncamera = false\n\
+                 [[step]]\nat = \"3s\"\n{step}\n"
+            ),
         );
         let flags = ["--scenario", &file, "--empty-timeout", "1s", "--size", "640x360"];
         let ended = site.run(site.local(&flags)).await;
         assert_eq!(reason(&ended), json!({ "stopped": expected }), "{}", ended.log);
         assert_eq!(ended.status.code(), Some(0));
-        let seconds = ended.report()["duration_seconds"].as_f64().unwrap();
+        let report = ended.report();
+        assert_eq!(report["attendees"].as_array().unwrap().len(), 1, "{report}");
+        let seconds = report["duration_seconds"].as_f64().unwrap();
         assert!(seconds > 1.0, "{seconds}");
     }
     assert_eq!(site.objects().len(), 4);
+}
+
+#[tokio::test]
+async fn who_joined_without_sound_is_there_for_as_long_as_they_are_seen() {
+    let site = Site::new().await;
+    let file = scenario(
+        &site,
+        "[[participant]]\nid = \"a\"\nsound = false\n\
+         [[step]]\nat = \"3s\"\ndo = \"camera_off\"\nwho = \"a\"\n",
+    );
+    let flags = ["--scenario", &file, "--empty-timeout", "1s", "--size", "640x360"];
+    let ended = site.run(site.local(&flags)).await;
+    let report = ended.report();
+    assert_eq!(reason(&ended), json!({ "stopped": "room_empty" }), "{}", ended.log);
+    assert_eq!(report["attendees"][0]["name"], "a", "{report}");
+    let shown = report["tiles"].as_array().unwrap();
+    assert!(shown.iter().any(|scene| scene["tiles"].as_array().unwrap().len() == 1), "{report}");
 }
 
 #[tokio::test]

@@ -90,8 +90,7 @@ fn ending(
         (_, Some(Recovered::WasComplete { bytes, duration_seconds })) => {
             let is_asked = report.is_some_and(|report| report.completing);
             let status = match exit_code {
-                Some(0) => Status::Complete,
-                _ if is_asked => Status::Complete,
+                code if code == Some(0) || is_asked => Status::Complete,
                 Some(3) => Status::Truncated,
                 _ => Status::Recovered,
             };

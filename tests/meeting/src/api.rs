@@ -132,7 +132,7 @@ impl Hall {
 
     /// For the Meetings API, which does not know a meeting any more that has ended.
     fn with_open<T>(&self, id: &str, then: impl FnOnce(&mut Entry) -> T) -> Option<T> {
-        self.meetings().get_mut(id).filter(|entry| entry.meeting.is_open()).map(then)
+        self.meetings().get_mut(id).filter(|entry| !entry.meeting.has_ended()).map(then)
     }
 
     fn meetings(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {

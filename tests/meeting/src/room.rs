@@ -57,6 +57,8 @@ struct Person {
     external_user_id: String,
     /// `None` for a client, which sends nothing.
     look: Option<usize>,
+    /// Joined with sound, as all do who are in the roster.
+    has_sound: bool,
     muted: bool,
     speaking: bool,
     poor: bool,
@@ -161,6 +163,7 @@ impl Room {
             attendee_id: attendee_id.into(),
             external_user_id: external_user_id.into(),
             look: None,
+            has_sound: true,
             muted,
             speaking: false,
             poor: false,
@@ -188,7 +191,9 @@ impl Room {
                 external_user_id: Some(person.external_user_id.clone()),
                 dropped: None,
             };
-            roster.insert(audio, presence(audio, person.attendee_id.clone(), person.muted));
+            if person.has_sound {
+                roster.insert(audio, presence(audio, person.attendee_id.clone(), person.muted));
+            }
             if let Some((audio, _)) = person.share {
                 roster.insert(audio, presence(audio, content_of(&person.attendee_id), true));
             }
@@ -315,6 +320,7 @@ impl Person {
             attendee_id: attendee_id(meeting, &external_user_id),
             external_user_id,
             look: Some(look),
+            has_sound: participant.sound,
             muted: participant.muted,
             speaking: false,
             poor: false,
@@ -326,7 +332,7 @@ impl Person {
     }
 
     fn is_heard(&self) -> bool {
-        self.audio.is_some() && self.speaking && !self.muted
+        self.audio.is_some() && self.has_sound && self.speaking && !self.muted
     }
 
     /// Stream ids with what they show.

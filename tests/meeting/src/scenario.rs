@@ -46,6 +46,7 @@ pub struct Scenario {
     pub repeat: Option<Duration>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each can be so or not, apart from the others")]
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Participant {
@@ -62,6 +63,9 @@ pub struct Participant {
     pub present: bool,
     #[serde(default = "yes")]
     pub camera: bool,
+    /// Without they are in no roster: only their pictures tell that they are there.
+    #[serde(default = "yes")]
+    pub sound: bool,
     #[serde(default)]
     pub muted: bool,
 }
@@ -212,6 +216,7 @@ impl Scenario {
                 external_user_id: format!("participant-{}#{name}", number + 1),
                 present: true,
                 camera: true,
+                sound: true,
                 muted: false,
             })
             .collect();

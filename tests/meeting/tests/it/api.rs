@@ -44,8 +44,12 @@ async fn a_meeting_lives_and_ends() {
 
     client.delete_meeting().meeting_id(&id).send().await.unwrap();
     client.delete_meeting().meeting_id("unknown").send().await.unwrap();
-    let error = client.get_meeting().meeting_id("unknown").send().await.unwrap_err();
-    assert!(error.into_service_error().is_not_found_exception());
+    for id in ["unknown", &id] {
+        let error = client.get_meeting().meeting_id(id).send().await.unwrap_err();
+        assert!(error.into_service_error().is_not_found_exception(), "{id}");
+    }
+    let late = client.create_attendee().meeting_id(&id).external_user_id("late").send().await;
+    assert!(late.unwrap_err().into_service_error().is_not_found_exception());
 }
 
 #[tokio::test]
