@@ -448,7 +448,8 @@ Variables without a flag:
   RECORDER_ATTENDEE_NAMES
                        Names to show, by attendee id or external user id, as base64
                        of a JSON object of texts. Default: the external user id, or
-                       what stands behind its last '#'.
+                       what stands behind its last '#'; Guest if that is a UUID or
+                       nothing.
 
 Examples:
   recorder --local --duration 30s

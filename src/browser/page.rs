@@ -104,7 +104,8 @@ const AWAIT_PAINTED: &str = "
             ? paint() : requestAnimationFrame(() => look(until));
     };
     const loaded = () => look(performance.now() + patience);
-    if (document.documentURI === 'about:blank') answer();
+    // The browser's own: nothing yet, or an error page, which is never complete.
+    if (document.documentURI.startsWith('about:')) answer();
     else if (document.readyState === 'complete') loaded();
     else addEventListener('load', loaded);";
 
@@ -130,10 +131,7 @@ impl Browser {
             if !page.is_live {
                 let opened = session.goto(page.url.as_str()).await;
                 let url = || redact_url(&page.url);
-                opened.map_err(|error| Error::Load {
-                    url: url(),
-                    reason: scrub(&error.to_string()),
-                })?;
+                opened.map_err(|error| Error::Load { url: url(), reason: refused(&error) })?;
             }
             while !is_ready(session, console, page).await? {
                 tokio::time::sleep(LOOK).await;
@@ -251,12 +249,27 @@ impl Loaded {
     }
 }
 
+/// Why the browser did not even begin: «Error: deniedPortAccess».
+fn refused(error: &CmdError) -> String {
+    let message = error.to_string();
+    let code = message.rsplit(": ").next().unwrap_or_default();
+    if code.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        words(Some(code))
+    } else {
+        scrub(&message)
+    }
+}
+
 /// Words for Firefox's error page `about:neterror?e=CODE&…`.
 fn neterror(address: &str) -> String {
     let code = Url::parse(address).ok().and_then(|url| {
         url.query_pairs().find(|(name, _)| name == "e").map(|(_, code)| code.into_owned())
     });
-    match code.as_deref() {
+    words(code.as_deref())
+}
+
+fn words(code: Option<&str>) -> String {
+    match code {
         Some("dnsNotFound") => "its host name is not known".into(),
         Some("connectionFailure") => "the connection was refused".into(),
         Some("netTimeout") => "the server did not answer".into(),

@@ -4,7 +4,7 @@
 //!
 //! The recorder is `examples/feed.rs`: the same writer, muxer and upload, fed with
 //! an encoded film faster than real time. `RECORDER_FAULT_SEEDS` sets how many seeds
-//! each fault gets; `./dev soak` gives it many, and troubles that last minutes.
+//! each fault gets; `./dev faults` gives it many, and troubles that last minutes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

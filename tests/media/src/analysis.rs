@@ -16,7 +16,8 @@ pub struct Analysis {
     /// Bytes of the file.
     pub bytes: u64,
     pub streams: Vec<Stream>,
-    /// Seconds from the first picture to the end of the last.
+    /// Seconds of its pictures or of its sound, whichever lasts longer: where pictures go by faster
+    /// than they were, sound tells how long it recorded.
     pub seconds: f64,
     pub numbers: Numbers,
     pub sync: Sync,
@@ -34,17 +35,19 @@ pub fn analyse(path: &Path, region: Option<Region>) -> Result<Analysis, ObserveE
 pub fn judge(observation: &Observation) -> Analysis {
     let Observation { streams, bytes, pictures, sound } = observation;
     let sound = sound.clone().unwrap_or_default();
-    let seconds = numbers::length_in_seconds(pictures);
+    let length = numbers::length_in_seconds(pictures);
+    let (begin, end) = sound.span();
+    let seconds = length.max(end - begin);
     let first = pictures.first().map_or(0.0, |picture| picture.time);
     Analysis {
         bytes: *bytes,
         streams: streams.clone(),
         seconds,
-        numbers: numbers::count(pictures),
+        numbers: numbers::count_over(pictures, seconds),
         sync: sync::compare(
             &numbers::flashes(pictures),
             &beeps::onsets(&sound),
-            (first, first + seconds),
+            (first, first + length),
             sound.span(),
         ),
         peak_dbfs: beeps::peak_dbfs(&sound),

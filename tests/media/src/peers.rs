@@ -69,8 +69,9 @@ impl Peer {
     }
 }
 
-/// With a delay of the sound and a fragment's length, in milliseconds. The rates are
-/// bits a second and without effect.
+/// With a delay of the sound in milliseconds and a fragment's length in microseconds. The rates are
+/// bits a second and without effect. With `-r` for its input ffmpeg counts pictures instead of
+/// looking at their times: where it grabs fewer than 30 a second they go by faster than they were.
 fn ffmpeg(
     display: &str,
     size: &str,
@@ -81,7 +82,7 @@ fn ffmpeg(
 ) -> String {
     format!(
         "-hide_banner -loglevel error -nostdin -y \
-         -f x11grab -video_size {size} -framerate 30 -draw_mouse 0 -i {display} \
+         -f x11grab -video_size {size} -r 30 -draw_mouse 0 -i {display} \
          -f pulse -ac 2 -i default \
          -c:v libx264 -pix_fmt yuv420p -profile:v main -preset {preset} -g 60 \
          -x264opts nal-hrd=cbr:no-scenecut -minrate 3000 -maxrate 3000 \

@@ -96,6 +96,8 @@ const MOST_TRIES: u32 = 12;
 
 /// Prints processor time, bit rate and likeness for settings of x264
 #[derive(Debug, Parser)]
+// `./dev` gives some before what somebody types.
+#[command(args_override_self = true)]
 struct Arguments {
     /// The film; without it the clip of the bench
     film: Option<PathBuf>,

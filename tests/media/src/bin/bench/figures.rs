@@ -6,6 +6,7 @@ use serde::Serialize;
 use test_media::cpu::mebibytes;
 use test_media::plot::Plot;
 use test_media::stats;
+use test_media::sync::Sync;
 use test_media::workload::Workload;
 
 use crate::record::{Recorder, Run};
@@ -48,7 +49,15 @@ fn to_f64(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }
 
-pub(crate) const FIGURES: [Figure; 20] = [
+/// From so many pairs of flash and beep on there is something to say of their offsets.
+const PAIRS: usize = 5;
+
+/// What is read from flashes and beeps, where enough of them belong together.
+fn paired(run: &Run, value: fn(&Sync) -> Option<f64>) -> Option<f64> {
+    value(&run.analysis.sync).filter(|_| run.analysis.sync.offsets.len() >= PAIRS)
+}
+
+pub(crate) const FIGURES: [Figure; 21] = [
     drawn(
         figure("capture+encode, cores", 2, |run| Some(run.cores.recorder)),
         "capture",
@@ -66,15 +75,18 @@ pub(crate) const FIGURES: [Figure; 20] = [
     figure("repeated", 0, |run| numbered(run, |run| to_f64(run.analysis.numbers.repeated))),
     figure("skipped", 0, |run| numbered(run, |run| run.analysis.numbers.skipped.into())),
     figure("jitter p95, ms", 1, |run| numbered(run, |run| run.jitter_ms.unwrap_or_default())),
-    figure("sound late, ms", 1, |run| run.analysis.sync.median_ms),
-    figure("|A/V offset| p50, ms", 1, |run| run.analysis.sync.p50_ms),
+    figure("sound late, ms", 1, |run| paired(run, |sync| sync.median_ms)),
+    figure("|A/V offset| p50, ms", 1, |run| paired(run, |sync| sync.p50_ms)),
     drawn(
-        figure("|A/V offset| p95, ms", 1, |run| run.analysis.sync.p95_ms),
+        figure("|A/V offset| p95, ms", 1, |run| paired(run, |sync| sync.p95_ms)),
         "offset",
         Some(OFFSET_MS),
     ),
-    figure("drift, ms a minute", 1, |run| Some(run.analysis.sync.drift_ms_per_hour? / 60.0)),
+    figure("drift, ms a minute", 1, |run| paired(run, |sync| Some(sync.drift_ms_per_hour? / 60.0))),
     figure("beeps missing", 0, |run| numbered(run, |run| to_f64(run.analysis.sync.missing_beeps))),
+    figure("flashes missing", 0, |run| {
+        numbered(run, |run| to_f64(run.analysis.sync.missing_flashes))
+    }),
     figure("SSIM to the clip, dB", 2, |run| run.ssim_db),
     figure("VMAF to the clip", 1, |run| run.vmaf),
     figure("file, kbit/s", 0, |run| {
@@ -103,6 +115,8 @@ pub(crate) struct Summary {
 #[derive(Debug, Serialize)]
 struct Spread {
     figure: &'static str,
+    /// How many have it, of how many.
+    runs: (usize, usize),
     median: Option<f64>,
     least: Option<f64>,
     greatest: Option<f64>,
@@ -118,6 +132,7 @@ impl Summary {
             let values: Vec<f64> = runs.iter().filter_map(|run| (figure.value)(run)).collect();
             Spread {
                 figure: figure.heading,
+                runs: (values.len(), runs.len()),
                 median: stats::median(&values),
                 least: values.iter().copied().reduce(f64::min),
                 greatest: values.iter().copied().reduce(f64::max),
@@ -149,7 +164,11 @@ pub(crate) fn table(title: &str, summaries: &[Summary]) -> String {
 fn cell(spread: &Spread, decimals: usize) -> String {
     match (spread.median, spread.least, spread.greatest) {
         (Some(median), Some(least), Some(greatest)) => {
-            format!("{median:.decimals$} ({least:.decimals$}-{greatest:.decimals$})")
+            let of = match spread.runs {
+                (some, all) if some < all => format!("; {some} of {all} runs"),
+                _ => String::new(),
+            };
+            format!("{median:.decimals$} ({least:.decimals$}-{greatest:.decimals$}{of})")
         }
         _ => "-".to_owned(),
     }

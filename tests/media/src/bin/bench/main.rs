@@ -30,6 +30,8 @@ const SMOOTH: f64 = 29.0;
 
 /// Compares recorders on pages with numbered, flashing and beeping clips
 #[derive(Debug, Parser)]
+// `./dev` gives some before what somebody types.
+#[command(args_override_self = true)]
 struct Arguments {
     /// The `recorder` binary; without it only the others run
     #[arg(long)]

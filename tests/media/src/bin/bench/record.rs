@@ -109,8 +109,8 @@ pub(crate) struct Bench {
 /// What a recorder left, and when it ended.
 struct Film {
     file: PathBuf,
-    /// When everything began, for one that does not tell how long its start took.
-    begun: Option<Instant>,
+    /// Until it was told to record, for one that does not say how long its start took.
+    start_seconds: Option<f64>,
     looks: Vec<Look>,
     ended: Instant,
     stop_seconds: Option<f64>,
@@ -241,7 +241,7 @@ impl Bench {
     }
 
     fn judged(&self, recorder: Recorder, workload: Workload, film: Film) -> anyhow::Result<Run> {
-        let Film { file, begun, looks, ended, stop_seconds, report } = film;
+        let Film { file, start_seconds, looks, ended, stop_seconds, report } = film;
         // Counted from the end: nobody knows from outside when ours began to record.
         let before_end = |time| ended.checked_sub(time).context("the clock has only just started");
         let (from, to) = (before_end(self.length().saturating_sub(EDGE))?, before_end(EDGE)?);
@@ -261,13 +261,8 @@ impl Bench {
             (Some(pairs), Some(ffmpeg)) => pairs.vmaf(ffmpeg)?,
             _ => None,
         };
-        let start_seconds = match begun {
-            // What it ran for and has no picture of.
-            Some(begun) => Some(ended.duration_since(begun).as_secs_f64() - analysis.seconds),
-            None => report
-                .as_ref()
-                .and_then(|report| report["times"]["first_frame_after_seconds"].as_f64()),
-        };
+        let told = || report.as_ref()?["times"]["first_frame_after_seconds"].as_f64();
+        let start_seconds = start_seconds.or_else(told);
         Ok(Run {
             recorder,
             workload,
@@ -323,6 +318,8 @@ impl Bench {
         }
         let mut line = peer.record(stage.display_name(), self.size, &file)?;
         stage.connect(&mut line);
+        // What the command takes to begin nobody knows from outside.
+        let start_seconds = Some(begun.elapsed().as_secs_f64());
         let mut child = Child::start(peer.name(), &mut line)?;
         let meter = Meter::start([&stage.processes()[..], &[child.id()]].concat());
         if let Some(status) = child.ended_within(self.length())? {
@@ -332,8 +329,7 @@ impl Bench {
         child.interrupt();
         child.end(END_PATIENCE)?;
         let stop_seconds = Some(ended.elapsed().as_secs_f64());
-        let begun = Some(begun);
-        Ok(Film { file, begun, looks: meter.finish(), ended, stop_seconds, report: None })
+        Ok(Film { file, start_seconds, looks: meter.finish(), ended, stop_seconds, report: None })
     }
 
     /// Our recorder, which brings everything but the page.
@@ -397,7 +393,7 @@ impl Recording {
         // It ends by itself, and knows best when that began.
         let stop_seconds =
             report.as_ref().and_then(|report| report["times"]["stop_seconds"].as_f64());
-        Ok(Film { file, begun: None, looks, ended, stop_seconds, report })
+        Ok(Film { file, start_seconds: None, looks, ended, stop_seconds, report })
     }
 }
 
