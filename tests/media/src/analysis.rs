@@ -16,8 +16,8 @@ pub struct Analysis {
     /// Bytes of the file.
     pub bytes: u64,
     pub streams: Vec<Stream>,
-    /// Seconds of its pictures or of its sound, whichever lasts longer: where pictures go by faster
-    /// than they were, sound tells how long it recorded.
+    /// Seconds from the first picture to the end of the last, or of what its numbers tell of, where
+    /// pictures go by faster than they were.
     pub seconds: f64,
     pub numbers: Numbers,
     pub sync: Sync,
@@ -36,14 +36,13 @@ pub fn judge(observation: &Observation) -> Analysis {
     let Observation { streams, bytes, pictures, sound } = observation;
     let sound = sound.clone().unwrap_or_default();
     let length = numbers::length_in_seconds(pictures);
-    let (begin, end) = sound.span();
-    let seconds = length.max(end - begin);
+    let numbers = numbers::count(pictures);
     let first = pictures.first().map_or(0.0, |picture| picture.time);
     Analysis {
         bytes: *bytes,
         streams: streams.clone(),
-        seconds,
-        numbers: numbers::count_over(pictures, seconds),
+        seconds: length.max(numbers.seconds),
+        numbers,
         sync: sync::compare(
             &numbers::flashes(pictures),
             &beeps::onsets(&sound),

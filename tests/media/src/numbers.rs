@@ -16,8 +16,11 @@ pub struct Numbers {
     pub pictures: usize,
     /// Pictures whose number differs from the readable one before.
     pub distinct: usize,
-    /// Distinct pictures per second of the recording, from the first readable picture on.
+    /// Distinct pictures per second of what was recorded, from the first readable picture on: of the
+    /// film, or of what its numbers tell of where that is more, because it goes by too fast.
     pub distinct_per_second: f64,
+    /// How long what it shows took, by its numbers.
+    pub seconds: f64,
     /// Pictures with the same number as the readable one before.
     pub repeated: usize,
     /// Numbers that were passed over between two readable pictures; one that
@@ -55,11 +58,6 @@ const ALL_WHITE: u32 = (1 << crate::marks::CELLS) - 1;
 /// A source that starts again is known by its number falling by more than half
 /// of the highest one seen; it is taken to be whole seconds long.
 pub fn count(pictures: &[Picture]) -> Numbers {
-    count_over(pictures, length_in_seconds(pictures))
-}
-
-/// The same for a recording that lasts so many `seconds` from its first picture on.
-pub fn count_over(pictures: &[Picture], seconds: f64) -> Numbers {
     let read: Vec<Option<u32>> = pictures.iter().map(number_in).collect();
     let readable: Vec<(usize, u32)> =
         read.iter().enumerate().filter_map(|(index, number)| Some((index, (*number)?))).collect();
@@ -91,8 +89,11 @@ pub fn count_over(pictures: &[Picture], seconds: f64) -> Numbers {
     }
     let before =
         numbers.first_readable.map_or(0.0, |first| pictures[first].time - pictures[0].time);
-    if seconds > before {
-        numbers.distinct_per_second = to_f64(numbers.distinct) / (seconds - before);
+    numbers.seconds = to_f64(numbers.distinct) + f64::from(numbers.skipped);
+    numbers.seconds /= f64::from(FRAMES_PER_SECOND);
+    let seconds = numbers.seconds.max(length_in_seconds(pictures) - before);
+    if seconds > 0.0 {
+        numbers.distinct_per_second = to_f64(numbers.distinct) / seconds;
     }
     numbers
 }
