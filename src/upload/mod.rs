@@ -93,8 +93,7 @@ pub struct Progress {
     pub spooled_bytes: u64,
 }
 
-/// What an unfinished upload leaves in the store: all that is needed to list,
-/// complete or abort it.
+/// What an unfinished upload leaves in the store: all that is needed to list, complete or abort it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
     pub object: Object,
@@ -137,6 +136,8 @@ pub struct Uploader<S> {
     checkpointed: Instant,
     /// Length of part 1, once it is stored.
     first_bytes: Option<u64>,
+    /// The store has every part.
+    sent: bool,
     completing: bool,
     progress: watch::Sender<Progress>,
     failed: Option<Error>,
@@ -197,6 +198,7 @@ impl<S: PartStore> Uploader<S> {
             spool,
             checkpointed: Instant::now(),
             first_bytes: None,
+            sent: false,
             completing: false,
             config,
             progress,
@@ -388,7 +390,7 @@ impl<S: PartStore> Uploader<S> {
         let bytes = self.planner.taken();
         let mut replacements = 0;
         let completed = loop {
-            self.completing = true;
+            (self.sent, self.completing) = (true, true);
             let completed = self
                 .retries()
                 .of(self.config.give_up_after, |_| self.store.complete(&self.upload, &parts, bytes))
@@ -397,9 +399,10 @@ impl<S: PartStore> Uploader<S> {
                 Ok(completed) => break completed,
                 Err(error) => error,
             };
-            self.completing = error.kind != Kind::Replaced;
+            self.sent = error.kind != Kind::Replaced;
+            self.completing = error.kind.may_have_happened();
             let is_kept = self.doubted.parts().next().is_some();
-            if self.completing || !is_kept || replacements == REPLACEMENTS {
+            if self.sent || !is_kept || replacements == REPLACEMENTS {
                 return Err(Error::Store(Arc::new(error)));
             }
             replacements += 1;
@@ -475,14 +478,12 @@ impl<S: PartStore> Uploader<S> {
             object: self.store.object().clone(),
             upload: self.upload.clone(),
             parts: self.progress.borrow().parts_stored,
-            // An upload that was to be completed had all of them.
-            spool: self.spool.leave(self.completing),
+            spool: self.spool.leave(self.sent),
             completing: self.completing,
         }
     }
 
-    /// Throws everything away; only for an upload in which nothing is worth
-    /// keeping.
+    /// Throws everything away; only for an upload in which nothing is worth keeping.
     pub async fn abort(&mut self) -> Result<(), Error> {
         // A part that arrives after the abort would be kept, and paid for.
         self.requests.shutdown().await;

@@ -107,6 +107,12 @@ impl Kind {
         matches!(self, Self::Transient | Self::Throttled)
     }
 
+    /// Whether a completion that failed like that may have been done: by a request whose answer
+    /// got lost, where the upload is gone.
+    pub fn may_have_happened(self) -> bool {
+        self.is_retryable() || self == Self::Missing
+    }
+
     fn describe(self) -> &'static str {
         match self {
             Self::Transient => "failed",

@@ -516,6 +516,18 @@ async fn a_completion_that_was_not_answered_is_told() {
     assert_eq!((left.completing, left.parts, left.spool), (true, 1, None));
 }
 
+#[tokio::test]
+async fn a_completion_that_was_refused_is_not_one_that_may_have_happened() {
+    for (kind, completing) in [(Kind::Denied, false), (Kind::Missing, true)] {
+        let store = FaultyStore::new([(Operation::Complete, Fault::Fails(kind))]);
+        let mut uploader = started(&store, config()).await;
+        uploader.put(vec![Bytes::from_static(b"film")]).await.unwrap();
+        uploader.finish(None).await.unwrap_err();
+        let left = uploader.abandon(vec![]).await;
+        assert_eq!((left.completing, left.parts), (completing, 1), "{kind:?}");
+    }
+}
+
 /// Waits until a condition holds that nobody announces.
 async fn wait(mut holds: impl FnMut() -> bool) {
     let waiting = async {
