@@ -36,7 +36,9 @@ impl Folder {
 
     /// A new one in `parent`, as [`private`]; all of the same `prefix` there are of its kind.
     pub(crate) fn new(prefix: &str, parent: &Path) -> io::Result<Self> {
-        remove_left(prefix, parent, NEW);
+        let (kind, place) = (prefix.to_owned(), parent.to_owned());
+        // Beside the start, which it would hold up on a slow disk.
+        std::thread::spawn(move || remove_left(&kind, &place, NEW));
         let dir = private(prefix, parent)?;
         // Where there are no locks the folder stays when its process is killed.
         let lock = lock(dir.path()).ok();

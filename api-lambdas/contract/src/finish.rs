@@ -190,7 +190,7 @@ mod tests {
             ("cut short, told nobody", Some(3), None, Some(whole(8)), Status::Truncated, Some(8)),
             ("repaired before", Some(137), None, Some(whole(8)), Status::Recovered, Some(8)),
             (
-                "repaired before",
+                "left open and repaired before",
                 Some(4),
                 Some(report("upload_open")),
                 Some(whole(8)),

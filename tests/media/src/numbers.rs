@@ -179,6 +179,21 @@ mod tests {
     }
 
     #[test]
+    fn a_film_that_goes_by_too_fast_is_as_long_as_what_it_shows() {
+        // Each third picture, shown for one slot.
+        let numbers = counted((0..60).map(|picture| 100 + 3 * picture));
+        assert!((numbers.seconds - 178.0 / 30.0).abs() < 1e-9, "{numbers:?}");
+        assert!((numbers.distinct_per_second - 60.0 / numbers.seconds).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_was_before_the_first_number_is_not_counted() {
+        let late = (0..30).map(|_| None).chain((100..160).map(Some));
+        let numbers = count(&shown(&late.collect::<Vec<_>>()));
+        assert!((numbers.distinct_per_second - 30.0).abs() < 1e-9, "{numbers:?}");
+    }
+
+    #[test]
     fn repeated_and_skipped_numbers_are_told_apart() {
         let numbers = counted([10, 11, 11, 11, 12, 15, 16]);
         assert_eq!((numbers.repeated, numbers.skipped, numbers.distinct), (2, 2, 5));
